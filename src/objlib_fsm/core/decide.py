@@ -1,0 +1,320 @@
+"""Decisions: (record, command, now) to events.
+
+A command from a person or a scan, and an intent, may be rejected; then nothing changes.  A report of what the
+service said is never rejected: it becomes facts, and the verdicts that follow from them in the same append.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from objlib_fsm.core import events as e
+from objlib_fsm.core import policy
+from objlib_fsm.core.effects import DeleteDocument, DeleteRaw, ImportRaw, Upload
+from objlib_fsm.core.fold import apply
+from objlib_fsm.core.ids import DocumentName, EventId, LibraryId, OperationName, RawFileName, StoreName, raw_file_for
+from objlib_fsm.core.machine import Rejected, check
+from objlib_fsm.core.outcomes import Failure, Outcome, Reason
+from objlib_fsm.core.record import Call, FileRecord
+from objlib_fsm.core.table import State
+
+
+class Tell(msgspec.Struct, frozen=True, tag=True):
+    """What a scan found or a person wants: the event itself, of the local or the wish family."""
+
+    event: e.Event
+
+
+class Begin(msgspec.Struct, frozen=True, tag=True):
+    """About to perform *effect*, a call that changes the remote side.  ``call`` becomes the intent's event id."""
+
+    effect: Upload | ImportRaw | DeleteDocument | DeleteRaw
+    call: EventId
+    library: LibraryId
+    store: StoreName
+    batch: int = 0
+
+
+class Uploaded(msgspec.Struct, frozen=True, tag=True):
+    """The upload was answered."""
+
+    call: EventId
+    raw: RawFileName
+    payload: str
+    generation: int
+    state: str
+    size_bytes: int
+    expires_at_us: int | None
+
+
+class Accepted(msgspec.Struct, frozen=True, tag=True):
+    """The import was answered."""
+
+    call: EventId
+    operation: OperationName
+
+
+class Deleted(msgspec.Struct, frozen=True, tag=True):
+    """The deletion was answered; ``found`` is False for "it is not there"."""
+
+    call: EventId
+    target: DocumentName | RawFileName
+    what: Call
+    found: bool
+
+
+class Failed(msgspec.Struct, frozen=True, tag=True):
+    """A call that has an intent did not end done."""
+
+    call: EventId
+    what: Call
+    failure: Failure
+    payload: str = ""
+
+
+class RawFound(msgspec.Struct, frozen=True, tag=True):
+    """A look-up showed the raw file, and it is what was sent."""
+
+    raw: RawFileName
+    payload: str
+    generation: int
+    state: str
+    size_bytes: int
+    expires_at_us: int | None
+    polls: int = 1
+    first_poll_at_us: int | None = None
+
+
+class RawMissing(msgspec.Struct, frozen=True, tag=True):
+    """A look-up says that the raw file is not there."""
+
+    raw: RawFileName
+    generation: int
+
+
+class RawLost(msgspec.Struct, frozen=True, tag=True):
+    """The raw file cannot be used: ``expired``, ``failed``, or ``conflict`` (the name holds other bytes)."""
+
+    raw: RawFileName
+    generation: int
+    why: str
+    message: str = ""
+
+
+class OperationFinished(msgspec.Struct, frozen=True, tag=True):
+    """Polling ended."""
+
+    operation: OperationName
+    result: str
+    document: DocumentName | None
+    message: str
+    polls: int
+    first_poll_at_us: int | None
+    last_poll_at_us: int | None
+
+
+class DocumentFound(msgspec.Struct, frozen=True, tag=True):
+    """A look-up showed the document."""
+
+    document: e.DocumentFact
+
+
+class DocumentMissing(msgspec.Struct, frozen=True, tag=True):
+    """A look-up by full name says that the document is not there."""
+
+    document: DocumentName
+
+
+class DocumentsFound(msgspec.Struct, frozen=True, tag=True):
+    """A complete listing showed exactly these documents of the file."""
+
+    began_at_us: int
+    documents: tuple[e.DocumentFact, ...]
+
+
+class LookUpFailed(msgspec.Struct, frozen=True, tag=True):
+    """A look-up was not answered, or was not conclusive in its time."""
+
+    what: Call
+    failure: Failure
+
+
+Report = (
+    Uploaded
+    | Accepted
+    | Deleted
+    | Failed
+    | RawFound
+    | RawMissing
+    | RawLost
+    | OperationFinished
+    | DocumentFound
+    | DocumentMissing
+    | DocumentsFound
+    | LookUpFailed
+)
+Command = Tell | Begin | Report
+
+
+def decide(record: FileRecord, command: Command, now_us: int) -> tuple[e.Event, ...] | Rejected:
+    """The events that *command* leads to.  A `Report` is never rejected."""
+    if isinstance(command, Tell):
+        return _checked(record, command.event, now_us)
+    if isinstance(command, Begin):
+        return _checked(record, _intent(record, command), now_us)
+    facts = _facts(record, command, now_us)
+    after = record
+    for fact in facts:
+        after = apply(after, fact, now_us)
+    return (*facts, *_verdict(after, command))
+
+
+def decide_all(record: FileRecord, commands: Sequence[Command], now_us: int) -> tuple[e.Event, ...] | Rejected:
+    """The events of several commands, each decided on what the ones before it led to; all or none."""
+    events: list[e.Event] = []
+    for command in commands:
+        decided = decide(record, command, now_us)
+        if isinstance(decided, Rejected):
+            return decided
+        for event in decided:
+            record = apply(record, event, now_us)
+        events.extend(decided)
+    return tuple(events)
+
+
+def _checked(record: FileRecord, event: e.Event, now_us: int) -> tuple[e.Event, ...] | Rejected:
+    rejected = check(record, event)
+    if rejected is not None:
+        return rejected
+    return (event, *_verdict(apply(record, event, now_us), None))
+
+
+def _intent(record: FileRecord, command: Begin) -> e.Event:
+    effect, call, attempt = command.effect, command.call, record.attempts + 1
+    if isinstance(effect, Upload):
+        raw = raw_file_for(command.library, record.stream, effect.payload, effect.generation)
+        return e.UploadIntended(
+            call,
+            raw,
+            effect.payload,
+            effect.generation,
+            record.size_bytes,
+            record.mime_type,
+            attempt,
+            command.batch or record.batch,
+        )
+    if isinstance(effect, ImportRaw):
+        return e.ImportIntended(call, effect.raw, command.store, effect.payload, attempt)
+    if isinstance(effect, DeleteDocument):
+        return e.DocumentDeleteIntended(call, effect.document, effect.why, attempt)
+    return e.RawDeleteIntended(call, effect.raw, effect.why, attempt)
+
+
+def _facts(record: FileRecord, report: Report, now_us: int) -> tuple[e.Event, ...]:
+    match report:
+        case Uploaded(call, raw, payload, generation, state, size_bytes, expires_at_us):
+            return (e.UploadDone(call, raw, payload, generation, state, size_bytes, expires_at_us),)
+        case Accepted(call, operation):
+            return (e.ImportAccepted(call, operation),)
+        case Deleted(call, target, Call.DELETE_DOCUMENT, found):
+            return (e.DocumentDeleted(call, DocumentName(target), found),)
+        case Deleted(call, target, _, found):
+            return (e.RawDeleted(call, RawFileName(target), found),)
+        case Failed(call, what, failure):
+            return (_failure(record, call, what, failure, now_us),)
+        case LookUpFailed(what, failure):
+            return (_failed(record, EventId(""), what, failure, now_us),)
+        case RawFound(raw, payload, generation, state, size_bytes, expires_at_us, polls, first_us):
+            return (e.RawSeen(raw, payload, generation, state, size_bytes, expires_at_us, polls, first_us),)
+        case RawMissing(raw, generation):
+            if any(call.what is Call.UPLOAD and call.target == raw for call in record.calls):
+                return (e.RawAbsent(raw),)
+            return (e.RawGone(raw, generation, "expired"),)
+        case RawLost(raw, generation, why, message):
+            return (e.RawGone(raw, generation, why, message),)
+        case OperationFinished(operation, result, document, message, polls, first_us, last_us):
+            return (e.OperationEnded(operation, result, document, message, polls, first_us, last_us),)
+        case DocumentFound(document):
+            return (e.DocumentSeen(document),)
+        case DocumentMissing(document):
+            return (_missing_document(record, document, now_us),)
+        case DocumentsFound(began_at_us, documents):
+            return (e.DocumentsListed(began_at_us, documents),)
+
+
+def _missing_document(record: FileRecord, name: DocumentName, now_us: int) -> e.Event:
+    """Gone, unless it was named so recently that the service may not show it yet."""
+    known = next((d for d in record.documents if d.name == name), None)
+    if known is not None and now_us < policy.after_s(known.seen_at_us, policy.SETTLE_S):
+        failure = Failure(Outcome.UNAVAILABLE, Reason.GONE, f"{name} is not shown yet")
+        return _failed(record, EventId(""), Call.LOOK_UP_DOCUMENT, failure, now_us)
+    return e.DocumentGone(name)
+
+
+def _failure(record: FileRecord, call: EventId, what: Call, failure: Failure, now_us: int) -> e.Event:
+    """The outcome event of a call with an intent.
+
+    A deletion that is refused stays to be done: only "it is not there" ends it.
+    """
+    deletes = what in (Call.DELETE_DOCUMENT, Call.DELETE_RAW)
+    if failure.outcome is Outcome.UNCERTAIN:
+        due_us = policy.after_s(now_us, policy.retry_delay_s(record, failure))
+        return e.CallUncertain(call, what, failure.reason, due_us, failure.message, failure.code, failure.status)
+    if failure.outcome is Outcome.REJECTED and not deletes:
+        return e.CallRejected(call, what, failure.reason, failure.message, failure.code, failure.status)
+    return _failed(record, call, what, failure, now_us)
+
+
+def _failed(record: FileRecord, call: EventId, what: Call, failure: Failure, now_us: int) -> e.CallFailed:
+    delay_s = policy.retry_delay_s(record, failure)
+    if failure.outcome is Outcome.REJECTED:
+        delay_s = policy.LATER_S
+    due_us = None if failure.outcome is Outcome.HALTED else policy.after_s(now_us, delay_s)
+    return e.CallFailed(
+        what, failure.outcome, failure.reason, call, due_us, failure.message, failure.code, failure.status
+    )
+
+
+def _verdict(r: FileRecord, report: Report | None) -> tuple[e.Event, ...]:
+    """What follows from the facts that *r* now holds."""
+    if not r.here:
+        return ()
+    document = r.document
+    proven = document is not None and document.payload == r.payload
+    if proven and document is not None and r.state is not State.INDEXED and report is not None:
+        indexed = e.FileIndexed(document.name)
+        return (indexed,) if r.state is State.PROCESSING else (e.DocumentClaimed(document.name), indexed)
+    if r.state is State.INDEXED:
+        return () if proven else (e.StartedOver("the store lost its document"),)
+    if report is None or r.state not in (State.UPLOADING, State.PROCESSING):
+        return ()
+    if isinstance(report, Failed) and report.failure.outcome is Outcome.REJECTED and report.payload == r.payload_hash:
+        return (e.GaveUp(report.failure.reason, report.failure.message),)
+    if _undecided(r):
+        return ()
+    if r.setbacks >= policy.SETBACKS_MAX:
+        return (e.GaveUp("given up by the service", _told(r, f"it failed {r.setbacks} times")),)
+    if r.attempts >= policy.ATTEMPTS_MAX:
+        return (e.GaveUp(r.problem.reason if r.problem else "attempts used up", _told(r, f"{r.attempts} attempts")),)
+    if isinstance(report, RawLost | RawMissing) and r.raw is None and r.state is State.UPLOADING:
+        return (e.StartedOver("the raw file is gone"),) if _lost(report, r) else ()
+    if r.state is State.PROCESSING and r.raw is None:
+        return (e.StartedOver("no document, and the raw file is gone"),)
+    return ()
+
+
+def _undecided(r: FileRecord) -> bool:
+    """While the service may still hold what was begun, nothing is given up and nothing started over."""
+    if r.calls or r.candidate is not None:
+        return True
+    return any(i.payload == r.payload_hash for i in r.imports)
+
+
+def _lost(report: RawLost | RawMissing, r: FileRecord) -> bool:
+    return any(raw.name == report.raw and not raw.alive for raw in r.raws)
+
+
+def _told(r: FileRecord, count: str) -> str:
+    return f"{count}; last: {r.problem.message or r.problem.reason}" if r.problem else count

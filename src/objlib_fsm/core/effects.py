@@ -1,0 +1,216 @@
+"""What a file needs next, as data.
+
+`next_effect` is all of recovery: it gives the same answer after a crash, after a 429, for a fresh file and near the
+48-hour deadline, because it knows nothing but the record and the time.  Whoever calls it has nothing in flight for
+the file, so a call without an outcome is one that nobody will hear of again.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+
+from objlib_fsm.core.ids import DocumentName, OperationName, RawFileName
+from objlib_fsm.core.policy import EXPIRY_MARGIN_S, POLL_TOTAL_S, SETTLE_S, after_s
+from objlib_fsm.core.record import Call, Document, FileRecord, Import, Raw, Role
+from objlib_fsm.core.table import State
+
+
+class Upload(msgspec.Struct, frozen=True, tag=True):
+    """Send the bytes; the name follows from library, stream, payload and generation."""
+
+    payload: str
+    generation: int
+
+
+class LookUpRaw(msgspec.Struct, frozen=True, tag=True):
+    """Ask for the raw file by name: did it arrive, is it still there?"""
+
+    raw: RawFileName
+    payload: str
+    generation: int
+
+
+class AwaitActive(msgspec.Struct, frozen=True, tag=True):
+    """Ask for the raw file until it is ACTIVE or has FAILED."""
+
+    raw: RawFileName
+    payload: str
+    generation: int
+
+
+class ImportRaw(msgspec.Struct, frozen=True, tag=True):
+    """Make a document from the raw file."""
+
+    raw: RawFileName
+    payload: str
+
+
+class Poll(msgspec.Struct, frozen=True, tag=True):
+    """Ask for the operation until it says done or error, at most until ``deadline_us``."""
+
+    operation: OperationName
+    payload: str
+    began_at_us: int
+    deadline_us: int
+
+
+class LookUpDocument(msgspec.Struct, frozen=True, tag=True):
+    """Ask for a document by its full name."""
+
+    document: DocumentName
+
+
+class ListDocuments(msgspec.Struct, frozen=True, tag=True):
+    """Find the file's documents in a complete listing begun not before ``not_before_us``."""
+
+    not_before_us: int
+
+
+class DeleteDocument(msgspec.Struct, frozen=True, tag=True):
+    """Delete a document that must go; ``why`` is its role."""
+
+    document: DocumentName
+    why: str
+
+
+class DeleteRaw(msgspec.Struct, frozen=True, tag=True):
+    """Delete a raw file that must go."""
+
+    raw: RawFileName
+    why: str
+
+
+class Wait(msgspec.Struct, frozen=True, tag=True):
+    """Nothing before ``until_us``."""
+
+    until_us: int
+
+
+Effect = (
+    Upload
+    | LookUpRaw
+    | AwaitActive
+    | ImportRaw
+    | Poll
+    | LookUpDocument
+    | ListDocuments
+    | DeleteDocument
+    | DeleteRaw
+    | Wait
+)
+
+MUTATING: Final = (Upload, ImportRaw, DeleteDocument, DeleteRaw)
+"""The effects that need an intent."""
+
+
+def next_effect(record: FileRecord, now_us: int) -> Effect | None:
+    """What the file needs next at *now_us*; None when it needs nothing until an event says otherwise."""
+    effect = _wanted_effect(record, now_us)
+    if effect is None:
+        return None
+    due_us = record.due_at_us
+    if isinstance(effect, ListDocuments):
+        due_us = max(due_us or 0, effect.not_before_us)
+    if due_us is not None and due_us > now_us:
+        return Wait(due_us)
+    return effect
+
+
+def _wanted_effect(r: FileRecord, now_us: int) -> Effect | None:
+    if r.version == 0:
+        return None
+    for call in r.calls:
+        if call.what is Call.DELETE_DOCUMENT:
+            return DeleteDocument(DocumentName(call.target), "again")
+        if call.what is Call.DELETE_RAW:
+            return DeleteRaw(RawFileName(call.target), "again")
+    doomed = _doomed_document(r)
+    if doomed is not None:
+        return DeleteDocument(doomed.name, doomed.role.value if r.wanted else "forgotten")
+    if not r.wanted:
+        for raw in r.raws:
+            if raw.alive:
+                return DeleteRaw(raw.name, "forgotten")
+    if r.here and r.state in (State.UNTRACKED, State.UPLOADING):
+        return _towards_import(r, now_us)
+    if r.here and r.state is State.PROCESSING:
+        return _towards_indexed(r, now_us)
+    return _settle(r)
+
+
+def _doomed_document(r: FileRecord) -> Document | None:
+    """The next document that must go.
+
+    A superseded one goes only after its successor is ACTIVE; all go when the file was forgotten.
+    """
+    current = r.document
+    for document in r.live_documents:
+        if not r.wanted or document.role in (Role.DEAD, Role.DUPLICATE):
+            return document
+        if document.role is Role.SUPERSEDED and current is not None and r.state is State.INDEXED:
+            return document
+    return None
+
+
+def _towards_import(r: FileRecord, now_us: int) -> Effect:
+    claimed = _of_payload(r)
+    if claimed is not None:
+        return LookUpDocument(claimed.name)
+    call = r.open_call(Call.UPLOAD)
+    if call is not None:
+        return LookUpRaw(RawFileName(call.target), call.payload, call.generation)
+    raw = r.raw
+    if raw is None:
+        return Upload(r.payload_hash, r.generation)
+    if raw.state != "ACTIVE":
+        return AwaitActive(raw.name, raw.payload, raw.generation)
+    return _import(raw, now_us)
+
+
+def _towards_indexed(r: FileRecord, now_us: int) -> Effect:
+    claimed = _of_payload(r)
+    if claimed is not None:
+        return LookUpDocument(claimed.name)
+    mine = [i for i in r.imports if i.payload == r.payload_hash]
+    if mine:
+        return _resolve(mine[-1])
+    raw = r.raw
+    if raw is None:
+        return ListDocuments(after_s(r.last_import_at_us, SETTLE_S))
+    return _import(raw, now_us)
+
+
+def _resolve(waiting: Import) -> Effect:
+    """The way to the document of an import: its operation while that may still answer, else a listing."""
+    if waiting.operation is not None and not waiting.ended:
+        return Poll(waiting.operation, waiting.payload, waiting.at_us, after_s(waiting.at_us, POLL_TOTAL_S))
+    return ListDocuments(after_s(waiting.at_us, SETTLE_S))
+
+
+def _settle(r: FileRecord) -> Effect | None:
+    """For a file that is done or withdrawn: find the documents that nobody knows yet."""
+    if not r.settled:
+        return ListDocuments(after_s(r.last_import_at_us, SETTLE_S))
+    return None
+
+
+def _of_payload(r: FileRecord) -> Document | None:
+    """A living document of the current payload: not yet ACTIVE, or ACTIVE while the file is not indexed."""
+    if r.candidate is not None:
+        return r.candidate
+    current = r.document
+    return current if current is not None and current.payload == r.payload else None
+
+
+def _import(raw: Raw, now_us: int) -> Effect:
+    """Import it, but look first when the local clock says that it is about to expire.
+
+    The local clock may only cause a look-up: a raw file that the service showed after that moment is there.
+    """
+    if raw.expires_at_us is not None:
+        doubt_us = after_s(raw.expires_at_us, -EXPIRY_MARGIN_S)
+        if now_us >= doubt_us > raw.seen_at_us:
+            return LookUpRaw(raw.name, raw.payload, raw.generation)
+    return ImportRaw(raw.name, raw.payload)

@@ -1,0 +1,547 @@
+"""Events: what is written, and how it is read again after years.
+
+Each event is a struct with a kind code and a schema version.  The body is stored as JSON text, so that a log can be
+read with nothing but SQLite; a field at its default is left out.  Adding a field with a default needs no new schema
+version; anything else raises the version and adds a step to `UPCASTS`, through which old rows are read.
+
+Times are microseconds since 1970 UTC (``_at_us``), sizes bytes, hashes lower-case hex SHA-256.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar, Final
+
+import msgspec
+
+from objlib_fsm.core.ids import DocumentName, EventId, LibraryId, OperationName, RawFileName, RunId, StoreName, StreamId
+from objlib_fsm.core.outcomes import Outcome, Reason
+from objlib_fsm.core.paths import LibraryPath
+from objlib_fsm.core.table import Kind
+
+
+class Event(msgspec.Struct, frozen=True):
+    """The base of all events.  Abstract: it has no kind."""
+
+    kind: ClassVar[Kind]
+    schema: ClassVar[int] = 1
+
+
+# ---- local ---------------------------------------------------------------------------------------------------------
+
+
+class FileDiscovered(Event, frozen=True, omit_defaults=True):
+    """A path seen for the first time.  ``excluded`` is the reason when it cannot be indexed; it has no hash then."""
+
+    kind = Kind.FILE_DISCOVERED
+    path: LibraryPath
+    size_bytes: int = 0
+    mtime_ns: int = 0
+    source_hash: str = ""
+    mime_type: str = ""
+    excluded: str = ""
+
+
+class ContentChanged(Event, frozen=True, omit_defaults=True):
+    """The bytes on disk are others.  Also ends "missing" and "excluded": the file is there and can be sent."""
+
+    kind = Kind.CONTENT_CHANGED
+    size_bytes: int
+    mtime_ns: int
+    source_hash: str
+    mime_type: str
+
+
+class FileTouched(Event, frozen=True, omit_defaults=True):
+    """Size or time differ from what was recorded, the bytes do not."""
+
+    kind = Kind.FILE_TOUCHED
+    size_bytes: int
+    mtime_ns: int
+
+
+class FileVanished(Event, frozen=True, omit_defaults=True):
+    """Not on disk any more."""
+
+    kind = Kind.FILE_VANISHED
+
+
+class FileReappeared(Event, frozen=True, omit_defaults=True):
+    """On disk again with the bytes it had."""
+
+    kind = Kind.FILE_REAPPEARED
+    size_bytes: int
+    mtime_ns: int
+
+
+class FileMoved(Event, frozen=True, omit_defaults=True):
+    """The same file under another path."""
+
+    kind = Kind.FILE_MOVED
+    path: LibraryPath
+    size_bytes: int
+    mtime_ns: int
+
+
+class FileExcluded(Event, frozen=True, omit_defaults=True):
+    """It cannot or must not be indexed; ``reason`` says why."""
+
+    kind = Kind.FILE_EXCLUDED
+    reason: str
+
+
+class FileIncluded(Event, frozen=True, omit_defaults=True):
+    """The reason for leaving it out is gone, and the bytes are those recorded."""
+
+    kind = Kind.FILE_INCLUDED
+    size_bytes: int
+    mtime_ns: int
+
+
+# ---- wishes --------------------------------------------------------------------------------------------------------
+
+
+class FileForgotten(Event, frozen=True, omit_defaults=True):
+    """Somebody wants it out of the store, and the path left alone."""
+
+    kind = Kind.FILE_FORGOTTEN
+
+
+class FileTracked(Event, frozen=True, omit_defaults=True):
+    """Somebody wants it again."""
+
+    kind = Kind.FILE_TRACKED
+
+
+class RetryRequested(Event, frozen=True, omit_defaults=True):
+    """Somebody wants another attempt now."""
+
+    kind = Kind.RETRY_REQUESTED
+
+
+# ---- intents -------------------------------------------------------------------------------------------------------
+
+
+class UploadIntended(Event, frozen=True, omit_defaults=True):
+    """About to send ``size_bytes`` bytes under ``raw``.  ``call`` is this event's own id."""
+
+    kind = Kind.UPLOAD_INTENDED
+    call: EventId
+    raw: RawFileName
+    payload: str
+    generation: int
+    size_bytes: int
+    mime_type: str
+    attempt: int = 1
+    batch: int = 0
+
+
+class ImportIntended(Event, frozen=True, omit_defaults=True):
+    """About to import ``raw`` into ``store``."""
+
+    kind = Kind.IMPORT_INTENDED
+    call: EventId
+    raw: RawFileName
+    store: StoreName
+    payload: str
+    attempt: int = 1
+
+
+class DocumentDeleteIntended(Event, frozen=True, omit_defaults=True):
+    """About to delete ``document``; ``why`` is its role."""
+
+    kind = Kind.DOCUMENT_DELETE_INTENDED
+    call: EventId
+    document: DocumentName
+    why: str
+    attempt: int = 1
+
+
+class RawDeleteIntended(Event, frozen=True, omit_defaults=True):
+    """About to delete ``raw``."""
+
+    kind = Kind.RAW_DELETE_INTENDED
+    call: EventId
+    raw: RawFileName
+    why: str
+    attempt: int = 1
+
+
+# ---- outcomes ------------------------------------------------------------------------------------------------------
+
+
+class UploadDone(Event, frozen=True, omit_defaults=True):
+    """The service has the bytes as ``raw`` (the name that it really gave)."""
+
+    kind = Kind.UPLOAD_DONE
+    call: EventId
+    raw: RawFileName
+    payload: str
+    generation: int
+    state: str
+    size_bytes: int
+    expires_at_us: int | None = None
+
+
+class ImportAccepted(Event, frozen=True, omit_defaults=True):
+    """The service began ``operation``."""
+
+    kind = Kind.IMPORT_ACCEPTED
+    call: EventId
+    operation: OperationName
+
+
+class DocumentDeleted(Event, frozen=True, omit_defaults=True):
+    """The document is gone; ``found`` is False when it was gone before."""
+
+    kind = Kind.DOCUMENT_DELETED
+    call: EventId
+    document: DocumentName
+    found: bool = True
+
+
+class RawDeleted(Event, frozen=True, omit_defaults=True):
+    """The raw file is gone; ``found`` is False when it was gone before."""
+
+    kind = Kind.RAW_DELETED
+    call: EventId
+    raw: RawFileName
+    found: bool = True
+
+
+class CallRejected(Event, frozen=True, omit_defaults=True):
+    """The service refused.  ``what`` names the call, ``code`` and ``status`` are the service's."""
+
+    kind = Kind.CALL_REJECTED
+    call: EventId
+    what: str
+    reason: Reason
+    message: str = ""
+    code: int = 0
+    status: str = ""
+
+
+class CallFailed(Event, frozen=True, omit_defaults=True):
+    """Nothing was done, for a reason that may pass; the next attempt is not before ``due_at_us``.
+
+    ``call`` is empty for a look-up, which has no intent.
+    """
+
+    kind = Kind.CALL_FAILED
+    what: str
+    outcome: Outcome
+    reason: Reason
+    call: EventId = EventId("")
+    due_at_us: int | None = None
+    message: str = ""
+    code: int = 0
+    status: str = ""
+
+
+class CallUncertain(Event, frozen=True, omit_defaults=True):
+    """Nobody knows what became of the call; it is looked for not before ``due_at_us``."""
+
+    kind = Kind.CALL_UNCERTAIN
+    call: EventId
+    what: str
+    reason: Reason
+    due_at_us: int | None = None
+    message: str = ""
+    code: int = 0
+    status: str = ""
+
+
+# ---- observations --------------------------------------------------------------------------------------------------
+
+
+class RawSeen(Event, frozen=True, omit_defaults=True):
+    """A look-up showed the raw file.  ``polls`` look-ups were made, the first at ``first_poll_at_us``."""
+
+    kind = Kind.RAW_SEEN
+    raw: RawFileName
+    payload: str
+    generation: int
+    state: str
+    size_bytes: int
+    expires_at_us: int | None = None
+    polls: int = 1
+    first_poll_at_us: int | None = None
+
+
+class RawAbsent(Event, frozen=True, omit_defaults=True):
+    """A look-up by name found nothing: the upload did not arrive (yet)."""
+
+    kind = Kind.RAW_ABSENT
+    raw: RawFileName
+
+
+class RawGone(Event, frozen=True, omit_defaults=True):
+    """The raw file expired, failed, or is not what was sent; ``why`` says which."""
+
+    kind = Kind.RAW_GONE
+    raw: RawFileName
+    generation: int
+    why: str
+    message: str = ""
+
+
+class OperationEnded(Event, frozen=True, omit_defaults=True):
+    """Polling ended.  ``result`` is ``done``, ``error``, ``forgotten`` or ``timed_out``."""
+
+    kind = Kind.OPERATION_ENDED
+    operation: OperationName
+    result: str
+    document: DocumentName | None = None
+    message: str = ""
+    polls: int = 0
+    first_poll_at_us: int | None = None
+    last_poll_at_us: int | None = None
+
+
+class DocumentFact(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A document as the service showed it.  ``payload`` is the short payload id it carries, empty for none."""
+
+    name: DocumentName
+    state: str
+    payload: str = ""
+    created_at_us: int = 0
+
+
+class DocumentSeen(Event, frozen=True, omit_defaults=True):
+    """A look-up showed the document."""
+
+    kind = Kind.DOCUMENT_SEEN
+    document: DocumentFact
+
+
+class DocumentGone(Event, frozen=True, omit_defaults=True):
+    """A look-up by full name says that the document is not there."""
+
+    kind = Kind.DOCUMENT_GONE
+    document: DocumentName
+
+
+class DocumentsListed(Event, frozen=True, omit_defaults=True):
+    """A complete listing, begun at ``began_at_us``, showed exactly these documents of the file."""
+
+    kind = Kind.DOCUMENTS_LISTED
+    began_at_us: int
+    documents: tuple[DocumentFact, ...] = ()
+
+
+# ---- verdicts ------------------------------------------------------------------------------------------------------
+
+
+class FileIndexed(Event, frozen=True, omit_defaults=True):
+    """``document`` was seen ACTIVE."""
+
+    kind = Kind.FILE_INDEXED
+    document: DocumentName
+
+
+class DocumentClaimed(Event, frozen=True, omit_defaults=True):
+    """``document`` is of these bytes, by its name or its metadata."""
+
+    kind = Kind.DOCUMENT_CLAIMED
+    document: DocumentName
+
+
+class StartedOver(Event, frozen=True, omit_defaults=True):
+    """Back to the beginning; ``why`` says what was lost."""
+
+    kind = Kind.STARTED_OVER
+    why: str
+
+
+class GaveUp(Event, frozen=True, omit_defaults=True):
+    """No further attempt as-is.  ``cause`` groups, ``message`` explains."""
+
+    kind = Kind.GAVE_UP
+    cause: str
+    message: str = ""
+
+
+# ---- the library's own streams -------------------------------------------------------------------------------------
+
+
+class LibraryCreated(Event, frozen=True, omit_defaults=True):
+    """The log's first event: who this library is."""
+
+    kind = Kind.LIBRARY_CREATED
+    library: LibraryId
+
+
+class LibraryRooted(Event, frozen=True, omit_defaults=True):
+    """The folder that is indexed; absolute, in the text form of ``core.paths``."""
+
+    kind = Kind.LIBRARY_ROOTED
+    root: str
+
+
+class StoreCreateIntended(Event, frozen=True, omit_defaults=True):
+    """About to create a store."""
+
+    kind = Kind.STORE_CREATE_INTENDED
+    call: EventId
+    display_name: str
+
+
+class StoreCreateEnded(Event, frozen=True, omit_defaults=True):
+    """What became of that call; ``store`` when it is known."""
+
+    kind = Kind.STORE_CREATE_ENDED
+    call: EventId
+    outcome: Outcome
+    store: StoreName | None = None
+    message: str = ""
+
+
+class StorePinned(Event, frozen=True, omit_defaults=True):
+    """From now on this log belongs to this store of this service (``gemini``, ``local`` or an endpoint)."""
+
+    kind = Kind.STORE_PINNED
+    store: StoreName
+    display_name: str
+    service: str
+
+
+class RunStarted(Event, frozen=True, omit_defaults=True):
+    """A run began to work."""
+
+    kind = Kind.RUN_STARTED
+    run: RunId
+    host: str
+    pid: int
+    version: str
+    options: Mapping[str, str | int | float | bool] = {}
+
+
+class RunEnded(Event, frozen=True, omit_defaults=True):
+    """A run ended in good order; counts per state of the files in scope."""
+
+    kind = Kind.RUN_ENDED
+    run: RunId
+    exit_code: int
+    counts: Mapping[str, int] = {}
+
+
+class BatchStarted(Event, frozen=True, omit_defaults=True):
+    """A logical batch for progress and reporting; it holds nothing back."""
+
+    kind = Kind.BATCH_STARTED
+    batch: int
+    files: int
+
+
+class BatchEnded(Event, frozen=True, omit_defaults=True):
+    """Every file of the batch is terminal or due later."""
+
+    kind = Kind.BATCH_ENDED
+    batch: int
+    files: int
+    succeeded: int
+    failed: int
+    started_at_us: int
+
+
+class LeaseTaken(Event, frozen=True, omit_defaults=True):
+    """From now on only appends with this ``epoch`` are accepted from runners.
+
+    ``process_started`` (clock ticks since boot) and ``boot_id`` tell a living holder from a re-used pid.
+    """
+
+    kind = Kind.LEASE_TAKEN
+    epoch: int
+    run: RunId
+    host: str
+    pid: int
+    process_started: int
+    boot_id: str
+
+
+class LeaseRenewed(Event, frozen=True, omit_defaults=True):
+    """The holder is alive."""
+
+    kind = Kind.LEASE_RENEWED
+    epoch: int
+
+
+class LeaseReleased(Event, frozen=True, omit_defaults=True):
+    """The holder is done."""
+
+    kind = Kind.LEASE_RELEASED
+    epoch: int
+
+
+# ---- codec ---------------------------------------------------------------------------------------------------------
+
+Upcast = Callable[[dict[str, Any]], dict[str, Any]]
+"""One step: the body of schema version n as that of version n + 1."""
+
+EVENT_TYPES: Final[dict[Kind, type[Event]]] = {cls.kind: cls for cls in Event.__subclasses__()}
+assert set(EVENT_TYPES) == set(Kind), "every kind has exactly one struct"
+
+UPCASTS: Final[dict[tuple[Kind, int], Upcast]] = {}
+"""``(kind, version)`` to the step that leads to ``version + 1``."""
+
+
+class UnreadableEvent(ValueError):
+    """A stored event that this program cannot read: an unknown kind, a newer schema, or a damaged body."""
+
+
+class Codec:
+    """Bodies to bytes and back, through the upcast chain.
+
+    The one of this program is `CODEC`; the types and steps are parameters so that a chain can be proved by a test
+    before the first one is needed.
+    """
+
+    def __init__(self, types: Mapping[Kind, type[Event]], upcasts: Mapping[tuple[Kind, int], Upcast]) -> None:
+        self._upcasts = dict(upcasts)
+        self._encoder = msgspec.json.Encoder()
+        self._types = dict(types)
+        self._decode = {int(kind): msgspec.json.Decoder(cls).decode for kind, cls in types.items()}
+        self._schema = {int(kind): cls.schema for kind, cls in types.items()}
+        for kind, cls in types.items():
+            missing = [v for v in range(1, cls.schema) if (kind, v) not in self._upcasts]
+            assert not missing, f"{kind.label}: no step from schema version {missing}"
+
+    def encode(self, event: Event) -> bytes:
+        """The body of *event* as it is stored."""
+        return self._encoder.encode(event)
+
+    def decode(self, kind: int, schema: int, body: bytes) -> Event:
+        """The event of a stored row.  Raises `UnreadableEvent`."""
+        try:
+            if schema == self._schema[kind]:
+                event: Event = self._decode[kind](body)
+                return event
+            return self._upcast(Kind(kind), schema, body)
+        except KeyError:
+            raise UnreadableEvent(f"event kind {kind} is unknown: the log was written by a newer program") from None
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+            raise UnreadableEvent(f"the body of a {Kind(kind).label} event cannot be read: {error}") from None
+
+    def _upcast(self, kind: Kind, schema: int, body: bytes) -> Event:
+        current = self._schema[kind]
+        if not 1 <= schema < current:
+            raise UnreadableEvent(
+                f"{kind.label} has schema version {schema}, this program reads up to {current}: "
+                "the log was written by a newer program"
+            )
+        fields = msgspec.json.decode(body, type=dict[str, Any])
+        for version in range(schema, current):
+            fields = self._upcasts[kind, version](fields)
+        return msgspec.convert(fields, self._types[kind])
+
+
+CODEC: Final = Codec(EVENT_TYPES, UPCASTS)
+
+StreamName = StreamId
+"""A file's stream, or one of the two below."""
+
+LIBRARY_STREAM: Final = StreamId("library")
+"""Everything that concerns the library as a whole."""
+
+LEASE_STREAM: Final = StreamId("lease")
+"""Who may perform effects."""

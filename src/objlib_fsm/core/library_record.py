@@ -1,0 +1,102 @@
+"""What a fold of the library's own two streams knows: identity, root, pinned store, lease, runs, batches."""
+
+from __future__ import annotations
+
+import copy
+from typing import Final
+
+import msgspec
+
+from objlib_fsm.core import events as e
+from objlib_fsm.core.ids import EventId, LibraryId, RunId, StoreName
+from objlib_fsm.core.outcomes import Outcome
+
+BATCHES_KEPT: Final = 20
+"""Ended batches that the record remembers for `status`; the log has them all."""
+
+
+class Pin(msgspec.Struct, frozen=True):
+    """The store this log belongs to, and the service that holds it."""
+
+    store: StoreName
+    display_name: str
+    service: str
+
+
+class Lease(msgspec.Struct, frozen=True):
+    """The latest lease.  ``renewed_at_us`` is the time its last event was recorded."""
+
+    epoch: int
+    run: RunId
+    host: str
+    pid: int
+    process_started: int
+    boot_id: str
+    taken_at_us: int
+    renewed_at_us: int
+    released: bool = False
+
+
+class Run(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The latest run.  ``ended_at_us`` is None while it runs, and for ever when it was killed."""
+
+    run: RunId
+    host: str
+    pid: int
+    started_at_us: int
+    ended_at_us: int | None = None
+    exit_code: int | None = None
+
+
+class LibraryRecord(msgspec.Struct, omit_defaults=True):
+    """The library as its own events tell it."""
+
+    library: LibraryId = LibraryId("")
+    root: str = ""
+    pin: Pin | None = None
+    creating: tuple[tuple[EventId, str, int], ...] = ()
+    """Store creations whose outcome is not known: call, display name, time."""
+    lease: Lease | None = None
+    run: Run | None = None
+    batches: tuple[e.BatchEnded, ...] = ()
+    last_batch: int = 0
+
+
+def apply_library(record: LibraryRecord, event: e.Event, at_us: int) -> LibraryRecord:
+    """The record after one more event of either stream; *record* is not changed."""
+    r = copy.copy(record)
+    match event:
+        case e.LibraryCreated():
+            r.library = event.library
+        case e.LibraryRooted():
+            r.root = event.root
+        case e.StoreCreateIntended():
+            r.creating = (*r.creating, (event.call, event.display_name, at_us))
+        case e.StoreCreateEnded():
+            if event.outcome is not Outcome.UNCERTAIN:
+                r.creating = tuple(c for c in r.creating if c[0] != event.call)
+        case e.StorePinned():
+            r.pin = Pin(event.store, event.display_name, event.service)
+            r.creating = ()
+        case e.RunStarted():
+            r.run = Run(event.run, event.host, event.pid, at_us)
+        case e.RunEnded():
+            if r.run is not None and r.run.run == event.run:
+                r.run = msgspec.structs.replace(r.run, ended_at_us=at_us, exit_code=event.exit_code)
+        case e.BatchStarted():
+            r.last_batch = max(r.last_batch, event.batch)
+        case e.BatchEnded():
+            r.batches = (*r.batches, event)[-BATCHES_KEPT:]
+        case e.LeaseTaken():
+            r.lease = Lease(
+                event.epoch, event.run, event.host, event.pid, event.process_started, event.boot_id, at_us, at_us
+            )
+        case e.LeaseRenewed():
+            if r.lease is not None and r.lease.epoch == event.epoch:
+                r.lease = msgspec.structs.replace(r.lease, renewed_at_us=at_us)
+        case e.LeaseReleased():
+            if r.lease is not None and r.lease.epoch == event.epoch:
+                r.lease = msgspec.structs.replace(r.lease, released=True, renewed_at_us=at_us)
+        case _:
+            raise AssertionError(f"{event.kind.label} does not belong to the library's own streams")
+    return r

@@ -1,0 +1,109 @@
+"""When: backoff, attempts, deadlines, as arithmetic on (record, now).
+
+Every figure here is the design's or the service's; nothing reads a clock.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Final
+
+from objlib_fsm.core.outcomes import Failure, Outcome, Reason
+from objlib_fsm.core.record import FileRecord
+
+SECOND_US: Final = 1_000_000
+
+ATTEMPTS_PER_PASS: Final = 5
+"""Attempts at one step before the file steps back; throttling is retried at most five times (design)."""
+
+PASSES: Final = 2
+"""What a passing cause spoilt gets a second pass, as the earlier tool's retry pass did (36 of 38 then succeeded)."""
+
+SECOND_PASS_DELAY_S: Final = 30.0
+"""How long a file steps back before its second pass."""
+
+ATTEMPTS_MAX: Final = ATTEMPTS_PER_PASS * PASSES
+"""After this many failed attempts at one step the file has failed."""
+
+BACKOFF_BASE_S: Final = 1.0
+"""Upper end of the first full-jitter delay."""
+
+BACKOFF_MAX_S: Final = 60.0
+"""Upper end of any full-jitter delay."""
+
+SETBACKS_MAX: Final = 3
+"""Documents or raw files of one payload that the service may give up before we do."""
+
+SETTLE_S: Final = 60.0
+"""An absent document counts only in a complete listing begun at least this long after the call (design)."""
+
+ACTIVE_WAIT_FIRST_S: Final = 2.0
+ACTIVE_WAIT_MAX_S: Final = 30.0
+ACTIVE_WAIT_TOTAL_S: Final = 300.0
+"""Waiting for a raw file to become ACTIVE: 2 s growing to 30 s, 300 s in all."""
+
+POLL_FIRST_S: Final = 5.0
+POLL_MAX_S: Final = 60.0
+POLL_TOTAL_S: Final = 3_600.0
+"""Polling an operation: 5 s growing to 60 s; 3,600 s end the operation, not the document."""
+
+LISTING_AFTER_S: Final = 60.0
+"""From this age on a shared listing may confirm a document."""
+
+LISTING_EVERY_S: Final = 60.0
+"""One shared listing a minute serves all who wait."""
+
+GROWTH: Final = 1.5
+"""Each wait is this much longer than the one before; 2 s reaches 30 s in eight steps, 5 s reaches 60 s in seven."""
+
+LATER_S: Final = 600.0
+"""A wait that has used up its time in this run is taken up again after this long; a timeout is unknown, not failed."""
+
+DOCUMENT_WAIT_TOTAL_S: Final = 300.0
+"""Waiting for a document to leave STATE_PENDING, 5 s growing to 60 s, before the file steps back for `LATER_S`."""
+
+EXPIRY_MARGIN_S: Final = 600.0
+"""A raw file this near its server's expiration time is looked up before it is relied on."""
+
+
+def growing_wait_s(polls: int, first_s: float, max_s: float) -> float:
+    """The wait before look-up number ``polls + 1``: *first_s*, growing by `GROWTH` up to *max_s*."""
+    wait_s = first_s
+    for _ in range(polls):
+        wait_s *= GROWTH
+        if wait_s >= max_s:
+            return max_s
+    return min(wait_s, max_s)
+
+
+def jitter(key: str) -> float:
+    """A number in [0, 1) that depends on nothing but *key*.
+
+    Spreads files that failed together, and is the same at every replay.
+    """
+    return int.from_bytes(hashlib.sha256(key.encode()).digest()[:6], "big") / (1 << 48)
+
+
+def backoff_s(key: str, attempt: int) -> float:
+    """Full jitter: uniform in [0, min(`BACKOFF_MAX_S`, `BACKOFF_BASE_S` * 2 ** (attempt - 1))]."""
+    ceiling: float = min(BACKOFF_MAX_S, BACKOFF_BASE_S * 2.0 ** min(attempt - 1, 10))
+    return ceiling * jitter(f"{key}/{attempt}")
+
+
+def retry_delay_s(record: FileRecord, failure: Failure) -> float:
+    """How long after its next failed attempt the file waits: the server's delay if it named one, else backoff.
+
+    After `ATTEMPTS_PER_PASS` attempts the file steps back for `SECOND_PASS_DELAY_S`.
+    """
+    attempt = record.attempts + 1
+    if attempt > ATTEMPTS_MAX or (failure.reason is Reason.TIMEOUT and failure.outcome is Outcome.UNAVAILABLE):
+        return LATER_S
+    delay_s = backoff_s(record.stream, (attempt - 1) % ATTEMPTS_PER_PASS + 1)
+    if attempt % ATTEMPTS_PER_PASS == 0:
+        delay_s = SECOND_PASS_DELAY_S
+    return max(delay_s, failure.retry_after_s or 0.0)
+
+
+def after_s(at_us: int, delay_s: float) -> int:
+    """*at_us* and *delay_s* later, in microseconds."""
+    return at_us + round(delay_s * SECOND_US)

@@ -1,0 +1,199 @@
+"""What a fold of one file's events knows.
+
+`FileRecord` is a value: only ``fold.py`` writes its fields, and only on a copy of its own.
+"""
+
+from __future__ import annotations
+
+import enum
+
+import msgspec
+
+from objlib_fsm.core.ids import DocumentName, EventId, OperationName, RawFileName, StreamId, payload_id
+from objlib_fsm.core.outcomes import Outcome, Reason
+from objlib_fsm.core.paths import LibraryPath
+from objlib_fsm.core.table import INITIAL, State
+
+
+class Call(enum.StrEnum):
+    """The calls that change the remote side, and the look-ups that do not."""
+
+    UPLOAD = "upload"
+    IMPORT = "import"
+    DELETE_DOCUMENT = "delete document"
+    DELETE_RAW = "delete raw file"
+    LOOK_UP_RAW = "look up raw file"
+    POLL = "poll operation"
+    LOOK_UP_DOCUMENT = "look up document"
+    LIST_DOCUMENTS = "list documents"
+
+
+class Role(enum.StrEnum):
+    """What a document is to its file."""
+
+    CURRENT = "current"
+    """The one that stands for the file: ACTIVE, or the old one until its successor is ACTIVE."""
+    CANDIDATE = "candidate"
+    """Of the current payload and not yet ACTIVE."""
+    SUPERSEDED = "superseded"
+    """Of an older payload; goes after its successor is ACTIVE."""
+    DEAD = "dead"
+    """FAILED; goes at once."""
+    DUPLICATE = "duplicate"
+    """One more of the current payload; goes at once."""
+    GONE = "gone"
+    """Deleted, or seen to be absent.  Kept for citations and history: an id is never erased."""
+
+
+class Document(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A document ever known.  ``payload`` is the short payload id, ``state`` the service's word."""
+
+    name: DocumentName
+    state: str
+    role: Role
+    payload: str = ""
+    created_at_us: int = 0
+    seen_at_us: int = 0
+
+
+class Raw(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A raw file ever known.  ``state`` is the service's word, or ``GONE``."""
+
+    name: RawFileName
+    payload: str
+    generation: int
+    state: str
+    size_bytes: int = 0
+    expires_at_us: int | None = None
+    seen_at_us: int = 0
+
+    @property
+    def alive(self) -> bool:
+        """Not known to be gone or FAILED."""
+        return self.state not in ("GONE", "FAILED")
+
+
+class OpenCall(msgspec.Struct, frozen=True, omit_defaults=True):
+    """An intent whose outcome is not known: in flight, lost in a crash, or said to be uncertain."""
+
+    id: EventId
+    what: Call
+    target: str
+    payload: str
+    generation: int
+    at_us: int
+    uncertain: bool = False
+
+
+class Import(msgspec.Struct, frozen=True, omit_defaults=True):
+    """An import whose document is not known yet."""
+
+    call: EventId
+    payload: str
+    raw: RawFileName
+    at_us: int
+    operation: OperationName | None = None
+    ended: str = ""
+    """How polling ended, empty while the operation may still be polled."""
+    document: DocumentName | None = None
+
+
+class Problem(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The last thing that went wrong."""
+
+    what: str
+    outcome: Outcome
+    reason: Reason
+    at_us: int
+    message: str = ""
+    code: int = 0
+
+
+class FileRecord(msgspec.Struct, omit_defaults=True):
+    """One file as its events tell it.
+
+    ``version`` counts its events.  ``attempts`` are the failed attempts at the present step, ``setbacks`` the
+    documents and raw files of this payload that the service itself gave up, ``imports_sent`` how often this payload
+    was imported.  ``settled`` is False while the store may hold documents of the file that nobody knows.
+    """
+
+    stream: StreamId
+    version: int = 0
+    state: State = INITIAL
+    since_us: int = 0
+    path: LibraryPath = LibraryPath("")
+    size_bytes: int = 0
+    mtime_ns: int = 0
+    source_hash: str = ""
+    payload_hash: str = ""
+    mime_type: str = ""
+    excluded: str = ""
+    wanted: bool = True
+    present: bool = True
+    missing_since_us: int | None = None
+    checked_at_us: int = 0
+    generation: int = 0
+    raws: tuple[Raw, ...] = ()
+    documents: tuple[Document, ...] = ()
+    calls: tuple[OpenCall, ...] = ()
+    imports: tuple[Import, ...] = ()
+    imports_sent: int = 0
+    last_import_at_us: int = 0
+    settled: bool = True
+    attempts: int = 0
+    setbacks: int = 0
+    due_at_us: int | None = None
+    problem: Problem | None = None
+    cause: str = ""
+    batch: int = 0
+
+    @property
+    def here(self) -> bool:
+        """Wanted, on disk, and not excluded: the store should hold it."""
+        return self.wanted and self.present and not self.excluded
+
+    @property
+    def payload(self) -> str:
+        """The short id of the current payload, empty while there is none."""
+        return payload_id(self.payload_hash) if self.payload_hash else ""
+
+    @property
+    def terminal(self) -> bool:
+        """Nothing more is going to happen to it by itself."""
+        return self.state in (State.INDEXED, State.FAILED) or (self.state is State.UNTRACKED and not self.here)
+
+    @property
+    def raw(self) -> Raw | None:
+        """The living raw file of the current payload and generation, if one is known."""
+        for raw in reversed(self.raws):
+            if raw.payload == self.payload_hash and raw.generation == self.generation and raw.alive:
+                return raw
+        return None
+
+    @property
+    def document(self) -> Document | None:
+        """The document that stands for the file."""
+        for document in self.documents:
+            if document.role is Role.CURRENT:
+                return document
+        return None
+
+    @property
+    def candidate(self) -> Document | None:
+        """A document of the current payload that is not yet ACTIVE."""
+        for document in self.documents:
+            if document.role is Role.CANDIDATE:
+                return document
+        return None
+
+    @property
+    def live_documents(self) -> tuple[Document, ...]:
+        """Every document not known to be gone."""
+        return tuple(d for d in self.documents if d.role is not Role.GONE)
+
+    def open_call(self, what: Call) -> OpenCall | None:
+        """The latest call of that sort without a known outcome."""
+        for call in reversed(self.calls):
+            if call.what is what:
+                return call
+        return None

@@ -1,0 +1,50 @@
+"""Which document stands for the file, and which must go: a pure function of what is known of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+import msgspec
+
+from objlib_fsm.core.record import Document, Role
+
+ACTIVE: Final = "STATE_ACTIVE"
+FAILED: Final = "STATE_FAILED"
+
+
+def assign(documents: Iterable[Document], payload: str) -> tuple[Document, ...]:
+    """The documents with their roles, given the short id of the current payload.
+
+    Of several ACTIVE documents of the current payload the one already known as current stays, else the oldest is
+    taken; the others are duplicates.  While none is ACTIVE, the ACTIVE one of an older payload stays current.
+    """
+    known = tuple(documents)
+    active = [d for d in known if d.role is not Role.GONE and d.state == ACTIVE]
+    keep = _choose([d for d in active if d.payload == payload])
+    successor = keep is not None
+    if keep is None:
+        keep = _choose([d for d in active if d.payload != payload])
+    return tuple(
+        d if d.role is (role := _role(d, keep, successor, payload)) else msgspec.structs.replace(d, role=role)
+        for d in known
+    )
+
+
+def _choose(active: list[Document]) -> Document | None:
+    for document in active:
+        if document.role is Role.CURRENT:
+            return document
+    return min(active, key=lambda d: (d.created_at_us, d.name), default=None)
+
+
+def _role(document: Document, keep: Document | None, successor: bool, payload: str) -> Role:
+    if document.role is Role.GONE:
+        return Role.GONE
+    if document.state == FAILED:
+        return Role.DEAD
+    if keep is not None and document.name == keep.name:
+        return Role.CURRENT
+    if document.payload != payload:
+        return Role.SUPERSEDED
+    return Role.DUPLICATE if successor else Role.CANDIDATE
