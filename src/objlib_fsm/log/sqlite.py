@@ -1,0 +1,276 @@
+"""The log's file: opening, checking, migrating and reading it through apsw."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import apsw
+import msgspec
+
+from objlib_fsm.core.events import CODEC, UnreadableEvent
+from objlib_fsm.core.fold import FOLD_VERSION
+from objlib_fsm.core.ids import EventId, RunId, StreamId
+from objlib_fsm.core.library_record import LibraryRecord
+from objlib_fsm.core.record import FileRecord
+from objlib_fsm.core.table import Kind, State
+from objlib_fsm.log.contract import LogBusy, LogDamaged, LogError, LogTooNew, LogUnavailable, NoLog, Recorded
+from objlib_fsm.resources import migrations
+
+APPLICATION_ID: Final = 0x4F424C46
+"""``OBLF``: what ``file`` and SQLite tools see in the file's header."""
+
+BUSY_TIMEOUT_S: Final = 30.0
+"""How long to wait for another process's commit.  A commit takes milliseconds; "database is locked" after a short
+wait is the most frequent complaint about programs that use SQLite."""
+
+FILE_MODE: Final = 0o600
+FOLDER_MODE: Final = 0o700
+"""A library's names and history are the owner's business."""
+
+REPLAY_HINT: Final = "run `objlib-fsm replay`"
+RESTORE_HINT: Final = (
+    "keep the file as it is, restore a copy of the log, and run `objlib-fsm replay --check` on it; "
+    "the documents in the store are not affected"
+)
+
+_T = TypeVar("_T")
+_EVENT_COLUMNS: Final = (
+    "position, stream, version, kind, schema, state, recorded_at_us, event_id, run, actor, causation, body"
+)
+_decode_record = msgspec.json.Decoder(FileRecord).decode
+_decode_library = msgspec.json.Decoder(LibraryRecord).decode
+
+
+@contextlib.contextmanager
+def explained(path: Path) -> Iterator[None]:
+    """Turns what SQLite and damaged content raise into `LogError`, with the file and what to do."""
+    try:
+        yield
+    except (apsw.CorruptError, apsw.NotADBError, UnicodeDecodeError, msgspec.MsgspecError) as error:
+        raise LogDamaged(f"{path}: the log is damaged: {error}", RESTORE_HINT) from error
+    except UnreadableEvent as error:
+        raise LogDamaged(
+            f"{path}: {error}", "use the program's newest version, or restore a copy of the log"
+        ) from error
+    except apsw.BusyError as error:
+        raise LogBusy(f"{path}: another process has kept it locked for {BUSY_TIMEOUT_S:.0f} s", "try again") from error
+    except apsw.FullError as error:
+        raise LogUnavailable(f"{path}: the disk is full", "free some space and run the command again") from error
+    except (apsw.ReadOnlyError, apsw.PermissionsError, apsw.CantOpenError, apsw.IOError) as error:
+        raise LogUnavailable(f"{path}: {error}", "check the folder's permissions and the disk") from error
+    except apsw.SQLError as error:
+        raise LogDamaged(f"{path}: the log lacks what this program needs: {error}", RESTORE_HINT) from error
+
+
+def connect(path: Path, *, read_only: bool = False) -> apsw.Connection:
+    """A connection with our settings.  Raises apsw's errors; wrap in `explained`."""
+    flags = apsw.SQLITE_OPEN_READONLY if read_only else apsw.SQLITE_OPEN_READWRITE
+    connection = apsw.Connection(str(path), flags=flags)
+    connection.set_busy_timeout(round(BUSY_TIMEOUT_S * 1000))
+    for pragma in ("trusted_schema=OFF", "cell_size_check=ON", "recursive_triggers=ON"):
+        connection.execute(f"PRAGMA {pragma}")
+    connection.config(apsw.SQLITE_DBCONFIG_DQS_DML, 0)
+    connection.config(apsw.SQLITE_DBCONFIG_DQS_DDL, 0)
+    return connection
+
+
+def create(path: Path) -> None:
+    """An empty log at *path*, 0600 in a folder 0700; nothing when the file is there.  Raises `LogError`."""
+    try:
+        path.parent.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, FILE_MODE))
+    except OSError as error:
+        raise LogUnavailable(
+            f"{path}: cannot be created: {error.strerror}", "choose another place with --db"
+        ) from error
+
+
+def open_for_writing(path: Path) -> apsw.Connection:
+    """A connection that may append: WAL, ``synchronous=FULL``, migrated to this program's version.
+
+    Raises `LogError`.
+    """
+    if not path.exists():
+        raise NoLog(f"{path}: there is no log", "run `objlib-fsm run LIBRARY` to make one")
+    with explained(path):
+        connection = connect(path)
+        _check_identity(connection, path)
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("PRAGMA synchronous=FULL")
+        _migrate(connection)
+        return connection
+
+
+def open_for_reading(path: Path) -> apsw.Connection:
+    """A connection that cannot write.  Raises `LogError`."""
+    if not path.exists():
+        raise NoLog(f"{path}: there is no log", "run `objlib-fsm run LIBRARY` to make one")
+    with explained(path):
+        connection = connect(path, read_only=True)
+        _check_identity(connection, path)
+        if connection.pragma("user_version") < migrations()[-1].number:
+            connection.close()
+            open_for_writing(path).close()
+            connection = connect(path, read_only=True)
+        return connection
+
+
+def _check_identity(connection: apsw.Connection, path: Path) -> None:
+    application_id, version = connection.pragma("application_id"), connection.pragma("user_version")
+    newest = migrations()[-1].number
+    if application_id == 0 and version == 0 and connection.execute("SELECT count(*) FROM sqlite_schema").get == 0:
+        return
+    if application_id != APPLICATION_ID:
+        raise LogDamaged(f"{path}: this is a database of another program", "choose another file with --db")
+    if version > newest:
+        raise LogTooNew(
+            f"{path}: the log has format {version}, this program knows up to {newest}",
+            "use the program's newest version",
+        )
+
+
+def _migrate(connection: apsw.Connection) -> None:
+    if connection.pragma("user_version") >= migrations()[-1].number:
+        return
+    for migration in migrations():
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            if connection.pragma("user_version") < migration.number:
+                connection.execute(migration.sql)
+                connection.execute(f"PRAGMA application_id={APPLICATION_ID}")
+                connection.execute(f"PRAGMA user_version={migration.number}")
+            connection.execute("COMMIT")
+        except BaseException:
+            connection.execute("ROLLBACK")
+            raise
+
+
+class SqliteReader:
+    """`LogReader` on a connection.  Not for use by two threads at once."""
+
+    def __init__(self, connection: apsw.Connection, path: Path) -> None:
+        self.connection = connection
+        self.path = path
+
+    def head(self) -> int:
+        """The position of the last event, 0 when there is none."""
+        return self._get(lambda db: db.execute("SELECT max(position) FROM events").get or 0)
+
+    def version(self, stream: StreamId) -> int:
+        """The version of the stream's last event, 0 when there is none."""
+        return self._get(lambda db: db.execute("SELECT max(version) FROM events WHERE stream = ?", (stream,)).get or 0)
+
+    def library(self) -> LibraryRecord:
+        """The library's own record."""
+        text = self._get(lambda db: db.execute("SELECT library FROM projection").get)
+        return self._decoded(_decode_library, text) if text else LibraryRecord()
+
+    def record(self, stream: StreamId) -> FileRecord | None:
+        """The file's record, None when there is no such stream."""
+        text = self._get(lambda db: db.execute("SELECT record FROM files WHERE stream = ?", (stream,)).get)
+        return self._decoded(_decode_record, text) if text else None
+
+    def by_path(self, path: str) -> FileRecord | None:
+        """The record of the file that has this path."""
+        text = self._get(lambda db: db.execute("SELECT record FROM files WHERE path = ?", (path,)).get)
+        return self._decoded(_decode_record, text) if text else None
+
+    def by_name(self, name: str) -> FileRecord | None:
+        """The record of the file that a raw file or document of this name was ever made from."""
+        stream = self._get(lambda db: db.execute("SELECT stream FROM names WHERE name = ?", (name,)).get)
+        return self.record(StreamId(stream)) if stream else None
+
+    def read(self, stream: StreamId, after_version: int = 0) -> Sequence[Recorded]:
+        """The stream's events."""
+        return self._events("stream = ? AND version > ? ORDER BY version", (stream, after_version))
+
+    def since(self, position: int, limit: int) -> Sequence[Recorded]:
+        """At most *limit* events after *position*."""
+        return self._events("position > ? ORDER BY position LIMIT ?", (position, limit))
+
+    def records(self, where: str = "1", arguments: Sequence[Any] = ()) -> Iterator[FileRecord]:
+        """Records by a condition on the columns of ``files``."""
+        with explained(self.path):
+            for (text,) in self.connection.execute(f"SELECT record FROM files WHERE {where}", arguments):  # noqa: S608
+                yield _decode_record(text)
+
+    def open_streams(self) -> Sequence[StreamId]:
+        """Files that need something, those whose raw file expires first at the front."""
+        order = "expires_at_us IS NULL, expires_at_us, rowid"
+        return [StreamId(s) for (s,) in self.rows(f"SELECT stream FROM files WHERE open = 1 ORDER BY {order}")]  # noqa: S608
+
+    @contextlib.contextmanager
+    def snapshot(self) -> Iterator[None]:
+        """All reads inside see the log at one moment, whatever is appended meanwhile."""
+        self._get(lambda db: db.execute("BEGIN"))
+        try:
+            yield
+        finally:
+            self.connection.execute("COMMIT")
+
+    def rows(self, sql: str, arguments: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """The rows of a query over the projection."""
+        return self._get(lambda db: list(db.execute(sql, arguments)))
+
+    def projection_is_current(self) -> bool:
+        """Whether the projection holds every event, made by this program's fold.
+
+        Raises `LogDamaged` when it remembers an event that the log does not have: the log was cut.
+        """
+        with explained(self.path):
+            state = self.connection.execute("SELECT position, hash, fold_version FROM projection").fetchone()
+            tip = self.connection.execute("SELECT position, hash FROM events ORDER BY position DESC LIMIT 1").fetchone()
+        if state is None:
+            return tip is None
+        position, digest, fold_version = state
+        tip_position, tip_digest = tip if tip is not None else (0, None)
+        if position > tip_position or (position == tip_position and tip is not None and digest != tip_digest):
+            raise LogDamaged(
+                f"{self.path}: event {position} was recorded and is not there any more", RESTORE_HINT, position
+            )
+        return bool(position == tip_position and fold_version == FOLD_VERSION)
+
+    def close(self) -> None:
+        """Close the connection."""
+        self.connection.close()
+
+    def _events(self, where: str, arguments: Sequence[Any]) -> list[Recorded]:
+        with explained(self.path):
+            query = f"SELECT {_EVENT_COLUMNS} FROM events WHERE {where}"  # noqa: S608
+            return [recorded(row) for row in self.connection.execute(query, arguments)]
+
+    def _get(self, query: Callable[[apsw.Connection], _T]) -> _T:
+        with explained(self.path):
+            return query(self.connection)
+
+    def _decoded(self, decode: Callable[[str], _T], text: str) -> _T:
+        try:
+            return decode(text)
+        except msgspec.MsgspecError as error:
+            raise LogDamaged(f"{self.path}: the projection is damaged: {error}", REPLAY_HINT) from error
+
+
+def recorded(row: Iterable[Any]) -> Recorded:
+    """A stored row as an event.  Raises `UnreadableEvent`."""
+    position, stream, version, kind, schema, state, at_us, event_id, run, actor, causation, body = row
+    event = CODEC.decode(kind, schema, body)
+    return Recorded(
+        position,
+        StreamId(stream),
+        version,
+        Kind(kind),
+        State(state),
+        at_us,
+        EventId(event_id),
+        RunId(run),
+        actor,
+        EventId(causation),
+        event,
+    )
+
+
+__all__ = ["LogError", "SqliteReader", "connect", "create", "explained", "open_for_reading", "open_for_writing"]
