@@ -1,0 +1,1 @@
+"""The shell: it performs what ``core`` decides, and appends what became of it."""

@@ -1,0 +1,94 @@
+"""One listing for all who wait: documents of the store, by the file they belong to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+import anyio
+
+from objlib_fsm.core.events import DocumentFact
+from objlib_fsm.core.ids import LibraryId, StoreName, payload_id
+from objlib_fsm.core.policy import LISTING_EVERY_S, after_s
+from objlib_fsm.core.record import FileRecord
+from objlib_fsm.engine.clock import Clock
+from objlib_fsm.remote.port import CallFailed, Remote, RemoteDocument
+
+NEVER_US: Final = -1
+"""Before any listing."""
+
+
+def fact_of(record: FileRecord, document: RemoteDocument) -> DocumentFact:
+    """What the service showed, with the payload from our metadata or, without it, from the raw file's id."""
+    payload = document.identity.payload if document.identity is not None else ""
+    if not payload:
+        for raw in record.raws:
+            if raw.name == f"files/{document.display_name}":
+                payload = payload_id(raw.payload)
+    return DocumentFact(document.name, document.state, payload, document.created_at_us)
+
+
+class Listing:
+    """A complete listing begun at ``began_at_us``."""
+
+    def __init__(self, began_at_us: int, library: LibraryId) -> None:
+        self.began_at_us = began_at_us
+        self._library = library
+        self._by_stream: dict[str, list[RemoteDocument]] = {}
+        self._by_display_name: dict[str, list[RemoteDocument]] = {}
+
+    def add(self, document: RemoteDocument) -> None:
+        """One document of the listing."""
+        identity = document.identity
+        if identity is None:
+            self._by_display_name.setdefault(document.display_name, []).append(document)
+        elif identity.library == self._library:
+            self._by_stream.setdefault(identity.stream, []).append(document)
+
+    def of(self, record: FileRecord) -> tuple[DocumentFact, ...]:
+        """The file's documents: those that carry its id, and those made from one of its raw files."""
+        return tuple(fact_of(record, document) for document in self._documents(record))
+
+    def _documents(self, record: FileRecord) -> Iterator[RemoteDocument]:
+        yield from self._by_stream.get(record.stream, ())
+        for raw in record.raws:
+            yield from self._by_display_name.get(raw.name.removeprefix("files/"), ())
+
+
+class SharedListing:
+    """At most one listing at a time and one a minute, whoever asks."""
+
+    def __init__(self, remote: Remote, store: StoreName, library: LibraryId, clock: Clock) -> None:
+        self._remote = remote
+        self._store = store
+        self._library = library
+        self._clock = clock
+        self._latest: Listing | None = None
+        self._lock = anyio.Lock()
+
+    async def begun_after(self, not_before_us: int) -> Listing:
+        """A complete listing begun not before that time.  Raises `CallFailed`: a partial listing says nothing."""
+        async with self._lock:
+            latest = self._latest
+            if latest is not None and latest.began_at_us >= not_before_us:
+                return latest
+            now_us = self._clock.now_us()
+            if latest is not None:
+                wait_us = min(after_s(latest.began_at_us, LISTING_EVERY_S) - now_us, round(LISTING_EVERY_S * 1e6))
+                if wait_us > 0:
+                    await self._clock.sleep(wait_us / 1e6)
+            listing = Listing(self._clock.now_us(), self._library)
+            async for document in self._remote.list_documents(self._store):
+                listing.add(document)
+            self._latest = listing
+            return listing
+
+    def seen(self, record: FileRecord, payload: str) -> DocumentFact | None:
+        """A document of that payload in the latest listing, ACTIVE ones first."""
+        if self._latest is None:
+            return None
+        facts = [fact for fact in self._latest.of(record) if fact.payload == payload]
+        return min(facts, key=lambda fact: fact.state != "STATE_ACTIVE", default=None)
+
+
+__all__ = ["CallFailed", "Listing", "SharedListing", "fact_of"]

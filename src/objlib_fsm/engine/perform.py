@@ -1,0 +1,316 @@
+"""Effects performed: one function per call, from an effect to the reports of what the service said.
+
+Waiting loops (raw file ACTIVE, operation, document) are here too: a poll is not an event, so nothing of them is
+written until they end.  A loop that is told to stop returns no report, and the next run takes it up again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from typing import Final
+
+import anyio
+
+from objlib_fsm.core import decide as d
+from objlib_fsm.core import effects as fx
+from objlib_fsm.core import policy
+from objlib_fsm.core.events import DocumentFact
+from objlib_fsm.core.ids import DocumentName, EventId, LibraryId, RawFileName, StoreName, payload_id, raw_file_for
+from objlib_fsm.core.outcomes import Failure, Outcome, Reason
+from objlib_fsm.core.record import Call, FileRecord
+from objlib_fsm.engine.clock import Clock
+from objlib_fsm.engine.errors import Halted
+from objlib_fsm.engine.listing import SharedListing, fact_of
+from objlib_fsm.engine.store import check_store
+from objlib_fsm.library.names import display_name
+from objlib_fsm.library.payload import Payload
+from objlib_fsm.remote.port import CallFailed, DocumentState, RawFile, RawState, Remote
+
+Reports = tuple[d.Report, ...]
+
+PASSING: Final = (Outcome.THROTTLED, Outcome.UNAVAILABLE, Outcome.UNCERTAIN)
+"""A look-up that ends so is made again within its own time."""
+
+
+class Pace:
+    """How often calls are made; the local store needs no pacing."""
+
+    first_poll_at_once = True
+
+    @asynccontextmanager
+    async def mutation(self, tokens: int = 0) -> AsyncIterator[None]:
+        """Around a call that changes something."""
+        yield
+
+    @asynccontextmanager
+    async def read(self) -> AsyncIterator[None]:
+        """Around a look-up."""
+        yield
+
+    def observe(self, failure: Failure | None) -> None:
+        """What became of a call; None for done."""
+
+
+class Performer:
+    """Performs effects for one store."""
+
+    def __init__(
+        self,
+        remote: Remote,
+        store: StoreName,
+        library: LibraryId,
+        clock: Clock,
+        listing: SharedListing,
+        pace: Pace,
+        polls: anyio.CapacityLimiter,
+        stopping: Callable[[], bool],
+    ) -> None:
+        self._remote = remote
+        self._store = store
+        self._library = library
+        self._clock = clock
+        self._listing = listing
+        self._pace = pace
+        self._polls = polls
+        self._stopping = stopping
+
+    # ---- calls that change something; the caller wrote the intent --------------------------------------------------
+
+    async def upload(self, record: FileRecord, effect: fx.Upload, call: EventId, payload: Payload) -> Reports:
+        """Send the bytes."""
+        name = raw_file_for(self._library, record.stream, effect.payload, effect.generation)
+        try:
+            raw = await self._remote.upload(
+                name,
+                payload.stream,
+                size_bytes=payload.size_bytes,
+                mime_type=payload.mime_type,
+                display_name=display_name(record.path),
+            )
+        except CallFailed as failed:
+            if failed.failure.reason is Reason.EXISTS:
+                return await self.look_up_raw(fx.LookUpRaw(name, effect.payload, effect.generation))
+            return (self._failed(call, Call.UPLOAD, failed.failure, effect.payload),)
+        self._pace.observe(None)
+        arrived = d.Uploaded(
+            call, raw.name, effect.payload, effect.generation, raw.state, raw.size_bytes, raw.expires_at_us
+        )
+        lost = _unusable(raw, effect.payload, effect.generation, payload.size_bytes)
+        return (arrived,) if lost is None else (arrived, lost)
+
+    async def import_raw(self, record: FileRecord, effect: fx.ImportRaw, call: EventId) -> Reports:
+        """Begin to make the document."""
+        identity: Mapping[str, str] = {
+            "objlib_library": self._library,
+            "objlib_stream": record.stream,
+            "objlib_payload": payload_id(effect.payload),
+        }
+        try:
+            operation = await self._remote.import_raw(self._store, effect.raw, identity)
+        except CallFailed as failed:
+            failure = failed.failure
+            report = self._failed(call, Call.IMPORT, failure, effect.payload)
+            if failure.reason not in (Reason.GONE, Reason.FORBIDDEN):
+                return (report,)
+            await check_store(self._remote, self._store)
+            generation = next((raw.generation for raw in record.raws if raw.name == effect.raw), record.generation)
+            passing = d.Failed(call, Call.IMPORT, _passing(failure), effect.payload)
+            return (passing, d.RawLost(effect.raw, generation, "expired", failure.message))
+        self._pace.observe(None)
+        return (d.Accepted(call, operation),)
+
+    async def delete_document(self, effect: fx.DeleteDocument, call: EventId) -> Reports:
+        """Delete the document; "it is not there" is done."""
+        try:
+            await self._remote.delete_document(effect.document)
+        except CallFailed as failed:
+            if failed.failure.reason is Reason.GONE:
+                return (d.Deleted(call, effect.document, Call.DELETE_DOCUMENT, False),)
+            return (self._failed(call, Call.DELETE_DOCUMENT, failed.failure),)
+        self._pace.observe(None)
+        return (d.Deleted(call, effect.document, Call.DELETE_DOCUMENT, True),)
+
+    async def delete_raw(self, effect: fx.DeleteRaw, call: EventId) -> Reports:
+        """Delete the raw file; "it is not there" is done, also as the 403 that expired ones answer."""
+        try:
+            await self._remote.delete_raw(effect.raw)
+        except CallFailed as failed:
+            if failed.failure.reason in (Reason.GONE, Reason.FORBIDDEN):
+                await check_store(self._remote, self._store)
+                return (d.Deleted(call, effect.raw, Call.DELETE_RAW, False),)
+            return (self._failed(call, Call.DELETE_RAW, failed.failure),)
+        self._pace.observe(None)
+        return (d.Deleted(call, effect.raw, Call.DELETE_RAW, True),)
+
+    # ---- look-ups ----------------------------------------------------------------------------------------------------
+
+    async def look_up_raw(self, effect: fx.LookUpRaw) -> Reports:
+        """Is it there?"""
+        try:
+            raw = await self._get_raw(effect.raw)
+        except CallFailed as failed:
+            return (d.LookUpFailed(Call.LOOK_UP_RAW, failed.failure),)
+        if raw is None:
+            return (d.RawMissing(effect.raw, effect.generation),)
+        lost = _unusable(raw, effect.payload, effect.generation)
+        return (lost,) if lost is not None else (_found(raw, effect.payload, effect.generation),)
+
+    async def await_active(self, effect: fx.AwaitActive) -> Reports:
+        """Ask until it is ACTIVE or FAILED, 2 s growing to 30 s, at most 300 s."""
+        began, polls, first_us = self._clock.monotonic(), 0, None
+        failure = Failure(Outcome.UNAVAILABLE, Reason.TIMEOUT, f"{effect.raw} is still PROCESSING")
+        while self._clock.monotonic() - began < policy.ACTIVE_WAIT_TOTAL_S:
+            await self._wait(polls, policy.ACTIVE_WAIT_FIRST_S, policy.ACTIVE_WAIT_MAX_S)
+            if self._stopping():
+                return ()
+            polls, first_us = polls + 1, first_us or self._clock.now_us()
+            try:
+                raw = await self._get_raw(effect.raw)
+            except CallFailed as failed:
+                if failed.failure.outcome not in PASSING:
+                    return (d.LookUpFailed(Call.LOOK_UP_RAW, failed.failure),)
+                continue
+            if raw is None:
+                return (d.RawMissing(effect.raw, effect.generation),)
+            lost = _unusable(raw, effect.payload, effect.generation)
+            if lost is not None:
+                return (lost,)
+            if raw.state is RawState.ACTIVE:
+                return (_found(raw, effect.payload, effect.generation, polls, first_us),)
+        return (d.LookUpFailed(Call.LOOK_UP_RAW, failure),)
+
+    async def poll(self, record: FileRecord, effect: fx.Poll) -> Reports:
+        """Ask for the operation, 5 s growing to 60 s; from 60 s on a shared listing may answer instead."""
+        operation, polls, first_us = effect.operation, 0, None
+        while True:
+            await self._wait(polls, policy.POLL_FIRST_S, policy.POLL_MAX_S)
+            if self._stopping():
+                return ()
+            now_us = self._clock.now_us()
+            if polls and now_us >= policy.after_s(effect.began_at_us, policy.LISTING_AFTER_S):
+                seen = await self._seen_in_listing(record, effect.payload, now_us)
+                if seen is not None:
+                    return (d.DocumentFound(seen),)
+            polls, first_us = polls + 1, first_us or now_us
+            try:
+                async with self._polls, self._pace.read():
+                    status = await self._remote.get_operation(operation)
+            except CallFailed as failed:
+                if failed.failure.reason is Reason.GONE:
+                    message = failed.failure.message
+                    return (d.OperationFinished(operation, "forgotten", None, message, polls, first_us, now_us),)
+                self._raise_halt(failed.failure)
+            else:
+                if status.done:
+                    ended = d.OperationFinished(
+                        operation,
+                        "error" if status.error else "done",
+                        status.document,
+                        status.error,
+                        polls,
+                        first_us,
+                        now_us,
+                    )
+                    if status.document is None:
+                        return (ended,)
+                    return (ended, *await self._get_document(record, status.document))
+            if self._clock.now_us() >= effect.deadline_us:
+                return (d.OperationFinished(operation, "timed_out", None, "", polls, first_us, now_us),)
+
+    async def look_up_document(self, record: FileRecord, effect: fx.LookUpDocument) -> Reports:
+        """Ask for the document until it is ACTIVE, FAILED or gone, 5 s growing to 60 s, at most 300 s."""
+        began, polls = self._clock.monotonic(), 0
+        while True:
+            reports = await self._get_document(record, effect.document)
+            pending = (
+                len(reports) == 1
+                and isinstance(reports[0], d.DocumentFound)
+                and reports[0].document.state not in (DocumentState.ACTIVE, DocumentState.FAILED)
+            )
+            if not pending:
+                return reports
+            if self._clock.monotonic() - began >= policy.DOCUMENT_WAIT_TOTAL_S:
+                failure = Failure(Outcome.UNAVAILABLE, Reason.TIMEOUT, f"{effect.document} is still pending")
+                return (*reports, d.LookUpFailed(Call.LOOK_UP_DOCUMENT, failure))
+            await self._clock.sleep(policy.growing_wait_s(polls, policy.POLL_FIRST_S, policy.POLL_MAX_S))
+            polls += 1
+            if self._stopping():
+                return ()
+
+    async def list_documents(self, record: FileRecord, effect: fx.ListDocuments) -> Reports:
+        """Find the file's documents in a complete listing."""
+        try:
+            listing = await self._listing.begun_after(effect.not_before_us)
+        except CallFailed as failed:
+            self._raise_halt(failed.failure)
+            return (d.LookUpFailed(Call.LIST_DOCUMENTS, failed.failure),)
+        return (d.DocumentsFound(listing.began_at_us, listing.of(record)),)
+
+    # ---- shared pieces -----------------------------------------------------------------------------------------------
+
+    async def _wait(self, polls: int, first_s: float, max_s: float) -> None:
+        if polls or not self._pace.first_poll_at_once:
+            await self._clock.sleep(policy.growing_wait_s(polls, first_s, max_s))
+
+    async def _get_raw(self, name: RawFileName) -> RawFile | None:
+        """The raw file; None when it is gone: 404, or 403 while the store answers."""
+        try:
+            async with self._polls, self._pace.read():
+                return await self._remote.get_raw(name)
+        except CallFailed as failed:
+            if failed.failure.reason in (Reason.GONE, Reason.FORBIDDEN):
+                await check_store(self._remote, self._store)
+                return None
+            self._raise_halt(failed.failure)
+            raise
+
+    async def _get_document(self, record: FileRecord, name: DocumentName) -> Reports:
+        try:
+            async with self._polls, self._pace.read():
+                document = await self._remote.get_document(name)
+        except CallFailed as failed:
+            if failed.failure.reason is Reason.GONE:
+                return (d.DocumentMissing(name),)
+            self._raise_halt(failed.failure)
+            return (d.LookUpFailed(Call.LOOK_UP_DOCUMENT, failed.failure),)
+        return (d.DocumentFound(fact_of(record, document)),)
+
+    async def _seen_in_listing(self, record: FileRecord, payload: str, now_us: int) -> DocumentFact | None:
+        not_before_us = policy.after_s(now_us, -policy.LISTING_EVERY_S)
+        try:
+            await self._listing.begun_after(not_before_us)
+        except CallFailed as failed:
+            self._raise_halt(failed.failure)
+            return None
+        fact = self._listing.seen(record, payload_id(payload))
+        return fact if fact is not None and fact.state in (DocumentState.ACTIVE, DocumentState.FAILED) else None
+
+    def _failed(self, call: EventId, what: Call, failure: Failure, payload: str = "") -> d.Failed:
+        self._pace.observe(failure)
+        return d.Failed(call, what, failure, payload)
+
+    def _raise_halt(self, failure: Failure) -> None:
+        self._pace.observe(failure)
+        if failure.outcome is Outcome.HALTED:
+            raise Halted(failure)
+
+
+def _passing(failure: Failure) -> Failure:
+    """The same failure as one that another attempt, with a new raw file, will not meet."""
+    return Failure(Outcome.UNAVAILABLE, failure.reason, failure.message, failure.code, failure.status)
+
+
+def _found(raw: RawFile, payload: str, generation: int, polls: int = 1, first_us: int | None = None) -> d.RawFound:
+    return d.RawFound(raw.name, payload, generation, raw.state, raw.size_bytes, raw.expires_at_us, polls, first_us)
+
+
+def _unusable(raw: RawFile, payload: str, generation: int, size_bytes: int | None = None) -> d.RawLost | None:
+    """Why the raw file cannot be used, None when it can: FAILED, or other bytes than were sent."""
+    if raw.state is RawState.FAILED:
+        return d.RawLost(raw.name, generation, "failed", raw.error)
+    if raw.sha256 and raw.sha256 != payload:
+        return d.RawLost(raw.name, generation, "conflict", "its SHA-256 is not that of the bytes sent")
+    if size_bytes is not None and raw.size_bytes != size_bytes:
+        return d.RawLost(raw.name, generation, "conflict", f"it has {raw.size_bytes} bytes, {size_bytes} were sent")
+    return None

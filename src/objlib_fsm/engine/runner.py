@@ -1,0 +1,280 @@
+"""The run: one task group, every open file through the same loop, no barrier between them."""
+
+from __future__ import annotations
+
+import heapq
+from collections import deque
+from typing import Final
+
+import anyio
+import msgspec
+from anyio.abc import TaskGroup
+
+from objlib_fsm.core import effects as fx
+from objlib_fsm.core import events as e
+from objlib_fsm.core.events import LIBRARY_STREAM
+from objlib_fsm.core.ids import StreamId
+from objlib_fsm.core.record import FileRecord
+from objlib_fsm.core.table import State
+from objlib_fsm.engine.errors import Halted
+from objlib_fsm.engine.journal import Journal
+from objlib_fsm.engine.progress import BatchBegan, BatchDone, FileChanged, Progress, Waiting
+from objlib_fsm.engine.worker import Worker
+from objlib_fsm.log import lease
+from objlib_fsm.log.contract import Fenced, VersionConflict
+from objlib_fsm.log.sqlite import SqliteReader
+
+WAIT_MAX_S: Final = 300.0
+"""What is due within this time is waited for; past it the run ends and says when to come back."""
+
+IN_FLIGHT_MAX: Final = 1_000
+"""Files that may wait for the service at once: 30 s of documents at 33 uploads a second, and a few MB of memory."""
+
+FOLLOW_EVERY_S: Final = 1.0
+"""How often the run looks for what other processes appended."""
+
+IDLE_TURN_S: Final = 1.0
+"""The longest sleep of the dispatcher: signals and jumps of the wall clock are noticed this soon."""
+
+
+class Stop:
+    """Asks a run to end: ``draining`` begins nothing new and lets calls in flight reach a recorded state."""
+
+    def __init__(self) -> None:
+        self.draining = False
+        self.halted: Halted | None = None
+        self.error: Exception | None = None
+
+    def __call__(self) -> bool:
+        return self.draining or self.halted is not None or self.error is not None
+
+
+class _Batch:
+    def __init__(self, number: int, files: int, started_at_us: int) -> None:
+        self.number, self.files, self.started_at_us = number, files, started_at_us
+        self.open: set[StreamId] = set()
+        self.succeeded = self.failed = self.ended = 0
+
+
+class Ended(msgspec.Struct, frozen=True):
+    """How the run ended: files put off and the earliest time one of them is due, None when none is."""
+
+    put_off: int
+    next_due_us: int | None
+
+
+class Runner:
+    """Works on every file that needs something, until nothing is due within `WAIT_MAX_S`."""
+
+    def __init__(
+        self,
+        journal: Journal,
+        log: SqliteReader,
+        worker: Worker,
+        progress: Progress,
+        stop: Stop,
+        *,
+        run: str,
+        epoch: int,
+        concurrency: int,
+        batch_size: int,
+        limit: int | None = None,
+    ) -> None:
+        self._journal = journal
+        self._log = log
+        self._worker = worker
+        self._progress = progress
+        self._stop = stop
+        self._run = run
+        self._epoch = epoch
+        self._launching_max = 2 * concurrency
+        self._batch_size = batch_size
+        self._limit = limit
+        self._ready: deque[StreamId] = deque()
+        self._parked: dict[StreamId, int] = {}
+        self._due: list[tuple[int, StreamId]] = []
+        self._active: set[StreamId] = set()
+        self._again: set[StreamId] = set()
+        self._launching = 0
+        self._changed = anyio.Event()
+        self._batch: _Batch | None = None
+        self._batch_of: dict[StreamId, _Batch] = {}
+        self._admitted: set[StreamId] = set()
+        self._position = 0
+
+    async def run(self) -> Ended:
+        """Raises `Fenced` and `LogError`; a `Halted` is left in the `Stop`."""
+        self._position = self._log.head()
+        streams = self._log.open_streams()
+        self._ready.extend(streams if self._limit is None else streams[: self._limit])
+        self._admitted.update(self._ready)
+        self._progress.total = len(self._ready)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self._renew)
+            tasks.start_soon(self._follow)
+            await self._dispatch(tasks)
+            tasks.cancel_scope.cancel()
+        if self._stop.error is not None:
+            raise self._stop.error
+        while self._batch_of:
+            await self._leave_batch(next(iter(self._batch_of)), None)
+        return Ended(len(self._parked), min(self._parked.values(), default=None))
+
+    async def _dispatch(self, tasks: TaskGroup) -> None:
+        while True:
+            self._changed = anyio.Event()
+            self._unpark()
+            while self._may_launch():
+                stream = self._ready.popleft()
+                self._active.add(stream)
+                self._launching += 1
+                tasks.start_soon(self._work, stream, await self._batch_for(stream))
+            if not self._active and (self._stop() or (not self._ready and not self._wait_s())):
+                return
+            await self._turn()
+
+    def _may_launch(self) -> bool:
+        return (
+            bool(self._ready)
+            and not self._stop()
+            and self._launching < self._launching_max
+            and len(self._active) < IN_FLIGHT_MAX
+        )
+
+    def _unpark(self) -> None:
+        now_us = self._journal.clock.now_us()
+        while self._due and self._due[0][0] <= now_us:
+            due_us, stream = heapq.heappop(self._due)
+            if self._parked.get(stream) == due_us:
+                del self._parked[stream]
+                self._ready.append(stream)
+
+    def _wait_s(self) -> float:
+        """How long until a parked file is due; 0 when none is within `WAIT_MAX_S`."""
+        earliest_us = min(self._parked.values(), default=None)
+        if earliest_us is None:
+            return 0.0
+        wait_s = (earliest_us - self._journal.clock.now_us()) / 1e6
+        return max(wait_s, 0.001) if wait_s <= WAIT_MAX_S else 0.0
+
+    async def _turn(self) -> None:
+        """Sleep until something changed, a file is due, or a turn is over."""
+        wait_s = self._wait_s()
+        if wait_s and not self._active:
+            self._progress.tell(Waiting(min(self._parked.values()), len(self._parked)))
+        with anyio.move_on_after(min(wait_s or IDLE_TURN_S, IDLE_TURN_S)):
+            await self._changed.wait()
+
+    async def _work(self, stream: StreamId, batch: _Batch) -> None:
+        waiting = False
+
+        def waits() -> None:
+            nonlocal waiting
+            if not waiting:
+                waiting = True
+                self._launching -= 1
+                self._changed.set()
+
+        record: FileRecord | None = None
+        try:
+            record = await self._worker.work(stream, batch.number, waits)
+        except Halted as halted:
+            self._stop.halted = self._stop.halted or halted
+        except VersionConflict:
+            self._again.add(stream)  # Another process keeps writing about this file; the others go on.
+            record = self._journal.reload(stream)
+        except Exception as error:
+            self._stop.error = self._stop.error or error
+        finally:
+            waits()
+            self._active.discard(stream)
+        await self._settled(stream, record)
+        self._changed.set()
+
+    async def _settled(self, stream: StreamId, record: FileRecord | None) -> None:
+        if record is None or self._stop():
+            return
+        if stream in self._again:
+            self._again.discard(stream)
+            self._ready.append(stream)
+            return
+        effect = fx.next_effect(record, self._journal.clock.now_us())
+        if isinstance(effect, fx.Wait):
+            self._parked[stream] = effect.until_us
+            heapq.heappush(self._due, (effect.until_us, stream))
+            if effect.until_us - self._journal.clock.now_us() <= WAIT_MAX_S * 1e6:
+                return
+        elif effect is not None:
+            self._ready.append(stream)
+            return
+        self._progress.tell(FileChanged(record.path, record.state.label, record.cause))
+        await self._leave_batch(stream, record)
+
+    # ---- batches: for reporting only -------------------------------------------------------------------------------
+
+    async def _batch_for(self, stream: StreamId) -> _Batch:
+        known = self._batch_of.get(stream)
+        if known is not None:
+            return known
+        if self._batch is None or len(self._batch.open) + self._batch.ended >= self._batch.files:
+            number = self._log.library().last_batch + 1
+            files = min(self._batch_size, len(self._ready) + 1)
+            self._batch = _Batch(number, files, self._journal.clock.now_us())
+            await self._journal.note(LIBRARY_STREAM, e.BatchStarted(number, files))
+            self._progress.batch, self._progress.batch_files, self._progress.batch_done = number, files, 0
+            self._progress.tell(BatchBegan(number, files))
+        self._batch.open.add(stream)
+        self._batch_of[stream] = self._batch
+        return self._batch
+
+    async def _leave_batch(self, stream: StreamId, record: FileRecord | None) -> None:
+        batch = self._batch_of.pop(stream, None)
+        if batch is None:
+            return
+        batch.open.discard(stream)
+        batch.ended += 1
+        if record is not None:
+            self._progress.done += 1
+            self._progress.ended[record.state] += 1
+            batch.succeeded += record.state is State.INDEXED
+            batch.failed += record.state is State.FAILED
+        if batch is self._batch:
+            self._progress.batch_done = batch.ended
+        if batch.ended == batch.files or (batch is not self._batch and not batch.open) or not self._batch_of:
+            if batch is self._batch:
+                self._batch = None
+            ended = e.BatchEnded(batch.number, batch.ended, batch.succeeded, batch.failed, batch.started_at_us)
+            await self._journal.note(LIBRARY_STREAM, ended)
+            self._progress.tell(BatchDone(batch.number, batch.ended, batch.succeeded, batch.failed))
+
+    # ---- beside the work -------------------------------------------------------------------------------------------
+
+    async def _renew(self) -> None:
+        """Say that this run is alive; find out when it is not the holder any more."""
+        while True:
+            await self._journal.clock.sleep(lease.RENEW_EVERY_S)
+            try:
+                await lease.renew(self._journal.log, self._epoch, self._journal.clock.now_us(), self._journal.new_id())
+            except Fenced as fenced:
+                self._stop.error = fenced
+                self._changed.set()
+                return
+
+    async def _follow(self) -> None:
+        """Take up files to which another process appended."""
+        while True:
+            await self._journal.clock.sleep(FOLLOW_EVERY_S)
+            head = self._log.head()
+            if head == self._position:
+                continue
+            for stream in self._log.touched_by_others(self._position, self._run):
+                self._parked.pop(stream, None)
+                if stream in self._active:
+                    self._again.add(stream)
+                elif stream not in self._ready:
+                    if stream not in self._admitted:
+                        self._admitted.add(stream)
+                        self._progress.total += 1
+                    self._ready.append(stream)
+            self._position = head
+            self._changed.set()

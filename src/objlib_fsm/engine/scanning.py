@@ -1,0 +1,198 @@
+"""The scan's findings as events."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Final
+
+import anyio
+import msgspec
+
+from objlib_fsm.core import events as e
+from objlib_fsm.core.decide import Tell
+from objlib_fsm.core.fold import new_record
+from objlib_fsm.core.ids import SHORT_ID_BYTES, StreamId, short_id
+from objlib_fsm.core.paths import LibraryPath
+from objlib_fsm.core.record import FileRecord
+from objlib_fsm.engine.journal import Journal, NotAllowed
+from objlib_fsm.library import compare as c
+from objlib_fsm.library.scan import look, read
+from objlib_fsm.library.values import Exclusion, Fingerprint, Found, Known, Trouble, Twins
+from objlib_fsm.log.contract import AppendRefused, PathTaken, VersionConflict
+from objlib_fsm.log.sqlite import SqliteReader
+from objlib_fsm.log.writer import RunSync
+
+CHUNK_FILES: Final = 64
+"""Files read by one job of a worker thread: the hop costs less than one file, and progress is shown in between."""
+
+READERS: Final = 4
+"""Threads that read and hash at once; hashing gives up the interpreter's lock, disks like a few requests."""
+
+
+class Scanned(msgspec.Struct, frozen=True):
+    """What a scan found and recorded; ``recorded`` counts by kind of event."""
+
+    recorded: Counter[str]
+    unchanged: int
+    excluded: Counter[str]
+    left_out: Counter[str]
+    troubles: Sequence[Trouble]
+    twins: Sequence[Twins]
+
+
+class _Seen(msgspec.Struct):
+    """The part of a `FileRecord` that a scan compares with."""
+
+    path: str
+    size_bytes: int = 0
+    mtime_ns: int = 0
+    inode: int = 0
+    device: int = 0
+    source_hash: str = ""
+    excluded: str = ""
+    present: bool = True
+    checked_at_us: int = 0
+
+
+_decode_seen = msgspec.json.Decoder(_Seen).decode
+
+
+def known_files(log: SqliteReader) -> dict[LibraryPath, Known]:
+    """What the log knows of every file, by path."""
+    known: dict[LibraryPath, Known] = {}
+    for (text,) in log.rows("SELECT record FROM files"):
+        seen = _decode_seen(text)
+        known[LibraryPath(seen.path)] = Known(
+            seen.size_bytes,
+            seen.mtime_ns,
+            "" if seen.excluded else seen.source_hash,
+            seen.checked_at_us,
+            seen.inode,
+            seen.device,
+            Exclusion(seen.excluded) if seen.excluded else None,
+            seen.present,
+        )
+    return known
+
+
+async def scan_library(
+    journal: Journal,
+    log: SqliteReader,
+    root: Path,
+    own_paths: Sequence[Path],
+    run_sync: RunSync,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Scanned:
+    """Look at the library and record what changed.  *progress* is told how many files of how many were read.
+
+    Raises `ScanRefused` when the library as a whole cannot be trusted now; nothing is recorded then.
+    """
+    now_us = journal.clock.now_us()
+    known = known_files(log)
+    survey, overview = await run_sync(look, root, known, own_paths)
+    answers = await _read_all(survey.to_read, root, now_us, run_sync, progress)
+    conclusion = c.conclude(survey, answers, known, now_us)
+    recorded = await _record(journal, log, conclusion.findings)
+    return Scanned(
+        recorded,
+        conclusion.unchanged,
+        Counter(log_reasons(log)),
+        Counter({reason.value: count for reason, count in overview.left_out.items()}),
+        [*overview.troubles, *conclusion.troubles],
+        overview.twins,
+    )
+
+
+def log_reasons(log: SqliteReader) -> dict[str, int]:
+    """How many files are excluded, by reason."""
+    query = "SELECT json_extract(record, '$.excluded'), count(*) FROM files WHERE standing = 1 GROUP BY 1"
+    return {str(reason): count for reason, count in log.rows(query)}
+
+
+async def _read_all(
+    found: Sequence[Found], root: Path, now_us: int, run_sync: RunSync, progress: Callable[[int, int], None]
+) -> list[c.Answer]:
+    answers: list[c.Answer] = []
+    chunks = iter(range(0, len(found), CHUNK_FILES))
+
+    def read_chunk(start: int) -> list[c.Answer]:
+        return [read(root, item, now_us) for item in found[start : start + CHUNK_FILES]]
+
+    async def reader() -> None:
+        for start in chunks:
+            answers.extend(await run_sync(read_chunk, start))
+            progress(len(answers), len(found))
+
+    async with anyio.create_task_group() as readers:
+        for _ in range(min(READERS, 1 + len(found) // CHUNK_FILES)):
+            readers.start_soon(reader)
+    return answers
+
+
+async def _record(journal: Journal, log: SqliteReader, findings: Sequence[c.Finding]) -> Counter[str]:
+    """Append the findings in groups; one that conflicts with another process is decided again by itself."""
+    recorded: Counter[str] = Counter()
+    group: list[tuple[FileRecord, e.Event]] = []
+    for finding in findings:
+        record = log.by_path(finding.old_path if isinstance(finding, c.Moved) else finding.path)
+        if record is None:
+            record = new_record(StreamId(short_id(journal.random_bytes(SHORT_ID_BYTES))))
+        event = event_of(finding, record)
+        group.append((record, event))
+        if len(group) == _GROUP:
+            await _append_group(journal, group, recorded)
+            group.clear()
+    await _append_group(journal, group, recorded)
+    return recorded
+
+
+_GROUP: Final = 500
+"""Findings appended at once: one sync for all, and memory stays small."""
+
+
+async def _append_group(journal: Journal, group: Sequence[tuple[FileRecord, e.Event]], recorded: Counter[str]) -> None:
+    appends, events = [], []
+    for record, event in group:
+        try:
+            append = journal.prepare(record, (Tell(event),))
+        except NotAllowed:
+            continue  # Another process has recorded it meanwhile.
+        assert append is not None
+        appends.append(append)
+        events.append((record, event))
+    for outcome, (_, event) in zip(await journal.log.append_all(appends), events, strict=True):
+        if isinstance(outcome, VersionConflict | PathTaken):
+            continue  # Somebody else records the same library now; the next scan compares with what they wrote.
+        if isinstance(outcome, AppendRefused):
+            raise outcome
+        recorded[event.kind.label] += 1
+
+
+def event_of(finding: c.Finding, record: FileRecord) -> e.Event:
+    """The event that records *finding* of a file with this record (a new one for a path never seen)."""
+    if isinstance(finding, c.Vanished):
+        return e.FileVanished()
+    if isinstance(finding, c.NowExcluded):
+        reason, size, mtime, taken = finding.reason.value, finding.size_bytes, finding.mtime_ns, finding.taken_at_us
+        if record.version == 0:
+            return e.FileDiscovered(finding.path, size, mtime, excluded=reason, taken_at_us=taken)
+        return e.FileExcluded(reason, size, mtime, taken)
+    f = finding.fingerprint
+    stat = (f.inode, f.device, f.taken_at_us)
+    if isinstance(finding, c.New):
+        return e.FileDiscovered(finding.path, f.size_bytes, f.mtime_ns, f.sha256, f.mime_type, "", *stat)
+    if isinstance(finding, c.Moved):
+        return e.FileMoved(finding.path, f.size_bytes, f.mtime_ns, *stat)
+    if isinstance(finding, c.Touched):
+        return e.FileTouched(f.size_bytes, f.mtime_ns, *stat)
+    if f.sha256 == record.source_hash and not isinstance(finding, c.Changed):
+        same = e.FileReappeared if isinstance(finding, c.Reappeared) else e.FileIncluded
+        return same(f.size_bytes, f.mtime_ns, *stat)
+    return content_changed(f)
+
+
+def content_changed(f: Fingerprint) -> e.ContentChanged:
+    """The event for other bytes."""
+    return e.ContentChanged(f.size_bytes, f.mtime_ns, f.sha256, f.mime_type, f.inode, f.device, f.taken_at_us)

@@ -1,0 +1,238 @@
+"""A run from beginning to end: lease, scan, store, work, summary."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Final
+
+import anyio
+import msgspec
+
+from objlib_fsm import __version__
+from objlib_fsm.core import events as e
+from objlib_fsm.core.events import LIBRARY_STREAM
+from objlib_fsm.core.ids import RunId, StoreName
+from objlib_fsm.core.paths import part_text
+from objlib_fsm.core.table import State
+from objlib_fsm.engine.clock import Clock
+from objlib_fsm.engine.journal import Journal
+from objlib_fsm.engine.listing import SharedListing
+from objlib_fsm.engine.perform import Pace, Performer
+from objlib_fsm.engine.progress import Progress
+from objlib_fsm.engine.runner import Ended, Runner, Stop
+from objlib_fsm.engine.scanning import Scanned, scan_library
+from objlib_fsm.engine.store import get_or_create_store
+from objlib_fsm.engine.worker import Worker
+from objlib_fsm.log import lease
+from objlib_fsm.log.contract import Fenced
+from objlib_fsm.log.file import LogFile
+from objlib_fsm.log.sqlite import SqliteReader
+from objlib_fsm.log.writer import RunSync
+from objlib_fsm.remote.port import Remote
+
+CONCURRENCY: Final = 7
+CONCURRENCY_MIN, CONCURRENCY_MAX = 3, 10
+"""Uploads at once: what the earlier tool settled on."""
+
+POLLS: Final = 20
+"""Look-ups at once."""
+
+BATCH_SIZE: Final = 150
+BATCH_SIZE_MIN, BATCH_SIZE_MAX = 100, 200
+"""Files of a logical batch."""
+
+FAILED_EXIT: Final = 3
+LATER_EXIT: Final = 4
+
+
+class Options(msgspec.Struct, frozen=True, kw_only=True):
+    """How to run."""
+
+    store: str | None = None
+    concurrency: int = CONCURRENCY
+    polls: int = POLLS
+    batch_size: int = BATCH_SIZE
+    limit: int | None = None
+
+
+class Service(msgspec.Struct, frozen=True):
+    """Where the documents are: the calls, the name the log pins, and how often calls may be made."""
+
+    remote: Remote
+    name: str
+    pace: Pace
+
+
+class Shell(msgspec.Struct, frozen=True):
+    """What the engine is given instead of reaching for it."""
+
+    log: LogFile
+    clock: Clock
+    random_bytes: Callable[[int], bytes]
+    run_sync: RunSync
+    run: RunId
+    process: lease.Process
+    temp_dir: Path
+
+
+class Counts(msgspec.Struct, frozen=True):
+    """Files per state; ``excluded``, ``missing`` and ``forgotten`` ones are not counted as untracked."""
+
+    total: int
+    indexed: int
+    processing: int
+    uploading: int
+    failed: int
+    untracked: int
+    excluded: int
+    missing: int
+    forgotten: int
+
+
+class Summary(msgspec.Struct, frozen=True):
+    """What a run did and what is left."""
+
+    counts: Counts
+    exit_code: int
+    put_off: int
+    next_due_us: int | None
+    store: StoreName
+    wall_s: float
+    unreadable: int
+
+
+def counts(log: SqliteReader) -> Counts:
+    """Counted in the projection."""
+    by_state = dict.fromkeys(State, 0)
+    aside = [0, 0, 0, 0]
+    for state, standing, files in log.rows("SELECT state, standing, count(*) FROM files GROUP BY 1, 2"):
+        if standing and state == State.UNTRACKED:
+            aside[standing] += files
+        else:
+            by_state[State(state)] += files
+    return Counts(
+        sum(by_state.values()) + sum(aside),
+        by_state[State.INDEXED],
+        by_state[State.PROCESSING],
+        by_state[State.UPLOADING],
+        by_state[State.FAILED],
+        by_state[State.UNTRACKED],
+        *aside[1:],
+    )
+
+
+class Session:
+    """Everything that a run, or a scan alone, does under one lease.  An async context manager.
+
+    Raises `LeaseHeld` on entering while another runner is at work.
+    """
+
+    def __init__(self, shell: Shell) -> None:
+        self.shell = shell
+        self.journal = Journal(shell.log, shell.clock, shell.random_bytes)
+        self.epoch = 0
+
+    async def __aenter__(self) -> Session:
+        s = self.shell
+        self.epoch = await lease.take(s.log, s.run, s.process, s.clock.now_us(), self.journal.new_id())
+        self.journal.epoch = self.epoch
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        with anyio.CancelScope(shield=True):
+            try:
+                await lease.release(self.shell.log, self.epoch, self.shell.clock.now_us(), self.journal.new_id())
+            except Fenced:
+                return
+
+    async def run(self, service: Service, options: Options, progress: Progress, stop: Stop, root: Path) -> Summary:
+        """Work on every file that needs something.
+
+        Raises `StoreProblem`, `Halted`, `CallFailed` (the store could not be asked), `Fenced`, `LogError`.
+        """
+        s, began = self.shell, self.shell.clock.monotonic()
+        store = await get_or_create_store(self.journal, service.remote, service.name, options.store)
+        chosen = {"concurrency": options.concurrency, "polls": options.polls, "batch_size": options.batch_size}
+        started = e.RunStarted(s.run, s.process.host, s.process.pid, __version__, chosen)
+        await self.journal.note(LIBRARY_STREAM, started)
+        library = s.log.library().library
+        listing = SharedListing(service.remote, store, library, s.clock)
+        performer = Performer(
+            service.remote,
+            store,
+            library,
+            s.clock,
+            listing,
+            service.pace,
+            anyio.CapacityLimiter(options.polls),
+            stop,
+        )
+        progress.concurrency = options.concurrency
+        worker = Worker(
+            self.journal,
+            performer,
+            root,
+            s.temp_dir,
+            library,
+            store,
+            anyio.CapacityLimiter(options.concurrency),
+            service.pace,
+            progress,
+            s.run_sync,
+            stop,
+        )
+        runner = Runner(
+            self.journal,
+            s.log,
+            worker,
+            progress,
+            stop,
+            run=s.run,
+            epoch=self.epoch,
+            concurrency=options.concurrency,
+            batch_size=options.batch_size,
+            limit=options.limit,
+        )
+        ended = await runner.run()
+        summary = self._summary(ended, stop, store, s.clock.monotonic() - began)
+        tally = msgspec.structs.asdict(summary.counts)
+        await self.journal.note(LIBRARY_STREAM, e.RunEnded(s.run, summary.exit_code, tally))
+        return summary
+
+    def _summary(self, ended: Ended, stop: Stop, store: StoreName, wall_s: float) -> Summary:
+        log = self.shell.log
+        tally = counts(log)
+        query = "SELECT count(*) FROM files WHERE standing = 1 AND json_extract(record, '$.excluded') = 'unreadable'"
+        unreadable = int(log.rows(query)[0][0])
+        if stop.halted is not None:
+            code = stop.halted.exit_code
+        elif ended.put_off or tally.untracked or tally.uploading or tally.processing:
+            code = LATER_EXIT
+        else:
+            code = FAILED_EXIT if tally.failed or unreadable else 0
+        return Summary(tally, code, ended.put_off, ended.next_due_us, store, wall_s, unreadable)
+
+
+async def remember_root(journal: Journal, root: Path) -> None:
+    """The folder that later commands mean when none is named."""
+    text = root_text(root)
+    if journal.log.library().root != text:
+        await journal.note(LIBRARY_STREAM, e.LibraryRooted(text))
+
+
+def root_text(root: Path) -> str:
+    """The folder's absolute path in the reversible text form of ``core.paths``."""
+    return part_text(bytes(root.resolve()))
+
+
+async def scan(
+    journal: Journal,
+    shell: Shell,
+    root: Path,
+    own_paths: Sequence[Path],
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Scanned:
+    """Remember the folder and record what changed in it.  Raises `ScanRefused`."""
+    await remember_root(journal, root)
+    return await scan_library(journal, shell.log, root, own_paths, shell.run_sync, progress)
