@@ -12,7 +12,7 @@ from typing import Final
 from objlib_fsm.core import events as e
 from objlib_fsm.core.decide import Begin, Command, Report, decide_all
 from objlib_fsm.core.fold import new_record
-from objlib_fsm.core.ids import EVENT_ID_BYTES, EventId, StreamId, short_id
+from objlib_fsm.core.ids import EventId, StreamId, new_event_id
 from objlib_fsm.core.machine import Rejected
 from objlib_fsm.core.policy import jitter
 from objlib_fsm.core.record import FileRecord
@@ -52,7 +52,7 @@ class Journal:
 
     def new_id(self) -> EventId:
         """An id for an event."""
-        return EventId(short_id(self.random_bytes(EVENT_ID_BYTES)))
+        return new_event_id(self.random_bytes)
 
     def prepare(self, record: FileRecord, commands: Sequence[Command]) -> Append | None:
         """The append that *commands* lead to, None when they lead to nothing.  Raises `NotAllowed`."""

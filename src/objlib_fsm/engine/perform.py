@@ -113,7 +113,7 @@ class Performer:
             report = self._failed(call, Call.IMPORT, failure, effect.payload)
             if failure.reason not in (Reason.GONE, Reason.FORBIDDEN):
                 return (report,)
-            await check_store(self._remote, self._store)
+            await check_store(self._clock, self._remote, self._store)
             generation = next((raw.generation for raw in record.raws if raw.name == effect.raw), record.generation)
             passing = d.Failed(call, Call.IMPORT, _passing(failure), effect.payload)
             return (passing, d.RawLost(effect.raw, generation, "expired", failure.message))
@@ -137,7 +137,7 @@ class Performer:
             await self._remote.delete_raw(effect.raw)
         except CallFailed as failed:
             if failed.failure.reason in (Reason.GONE, Reason.FORBIDDEN):
-                await check_store(self._remote, self._store)
+                await check_store(self._clock, self._remote, self._store)
                 return (d.Deleted(call, effect.raw, Call.DELETE_RAW, False),)
             return (self._failed(call, Call.DELETE_RAW, failed.failure),)
         self._pace.observe(None)
@@ -260,7 +260,7 @@ class Performer:
                 return await self._remote.get_raw(name)
         except CallFailed as failed:
             if failed.failure.reason in (Reason.GONE, Reason.FORBIDDEN):
-                await check_store(self._remote, self._store)
+                await check_store(self._clock, self._remote, self._store)
                 return None
             self._raise_halt(failed.failure)
             raise

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+from typing import Final, TypeVar
+
 from objlib_fsm.core import events as e
 from objlib_fsm.core.events import LIBRARY_STREAM
 from objlib_fsm.core.ids import StoreName
-from objlib_fsm.core.outcomes import Outcome, Reason
-from objlib_fsm.core.policy import SETTLE_S
+from objlib_fsm.core.outcomes import Failure, Outcome, Reason
+from objlib_fsm.core.policy import ATTEMPTS_PER_PASS, SETTLE_S, backoff_s
+from objlib_fsm.engine.clock import Clock
 from objlib_fsm.engine.errors import STORE_GONE_EXIT, Halted, StoreProblem
 from objlib_fsm.engine.journal import Journal
 from objlib_fsm.remote.port import CallFailed, Remote
 
-DEFAULT_DISPLAY_NAME = "objlib"
+T = TypeVar("T")
+
+DEFAULT_DISPLAY_NAME: Final = "objlib"
 """The display name of a library's store when nobody asked for another."""
 
 
@@ -31,20 +37,29 @@ async def get_or_create_store(journal: Journal, remote: Remote, service: str, di
                 "leave out --store and --backend, or use another log with --db",
                 6,
             )
-        await check_store(remote, pin.store)
+        await check_store(journal.clock, remote, pin.store)
         return pin.store
     wanted = display_name or DEFAULT_DISPLAY_NAME
-    store = await _found(remote, wanted)
+    store = await _found(journal.clock, remote, wanted)
+    for attempt in range(1, ATTEMPTS_PER_PASS + 1):
+        if store is not None:
+            break
+        failure = await _create(journal, remote, wanted)
+        if failure is not None:
+            if attempt == ATTEMPTS_PER_PASS or failure.outcome is Outcome.REJECTED:
+                raise CallFailed(failure)
+            await journal.clock.sleep(max(SETTLE_S, failure.retry_after_s or 0.0))
+        store = await _found(journal.clock, remote, wanted)
     if store is None:
-        store = await _made(journal, remote, wanted)
+        raise CallFailed(Failure(Outcome.UNCERTAIN, Reason.OTHER, f"the new store {wanted!r} is not listed yet"))
     await journal.note(LIBRARY_STREAM, e.StorePinned(store, wanted, service))
     return store
 
 
-async def check_store(remote: Remote, store: StoreName) -> None:
+async def check_store(clock: Clock, remote: Remote, store: StoreName) -> None:
     """Raises `StoreProblem` when the pinned store is not there, `Halted` when nothing can be asked."""
     try:
-        await remote.get_store(store)
+        await _asked(clock, lambda: remote.get_store(store))
     except CallFailed as failed:
         if failed.failure.reason in (Reason.GONE, Reason.FORBIDDEN):
             raise StoreProblem(
@@ -52,18 +67,27 @@ async def check_store(remote: Remote, store: StoreName) -> None:
                 "check the key; if the store was deleted, a new log (--db) indexes the library again",
                 STORE_GONE_EXIT,
             ) from None
-        if failed.failure.outcome is Outcome.HALTED:
-            raise Halted(failed.failure) from None
         raise
 
 
-async def _found(remote: Remote, display_name: str) -> StoreName | None:
-    try:
-        stores = await remote.find_stores(display_name)
-    except CallFailed as failed:
-        if failed.failure.outcome is Outcome.HALTED:
-            raise Halted(failed.failure) from None
-        raise
+async def _asked(clock: Clock, question: Callable[[], Awaitable[T]]) -> T:
+    """The answer to a question that changes nothing, asked again while what prevents it may pass."""
+    attempt = 1
+    while True:
+        try:
+            return await question()
+        except CallFailed as failed:
+            failure = failed.failure
+            if failure.outcome is Outcome.HALTED:
+                raise Halted(failure) from None
+            if failure.outcome is Outcome.REJECTED or attempt == ATTEMPTS_PER_PASS:
+                raise
+            await clock.sleep(max(backoff_s("store", attempt), failure.retry_after_s or 0.0))
+            attempt += 1
+
+
+async def _found(clock: Clock, remote: Remote, display_name: str) -> StoreName | None:
+    stores = await _asked(clock, lambda: remote.find_stores(display_name))
     if len(stores) > 1:
         names = " and ".join(store.name for store in stores)
         raise StoreProblem(
@@ -74,7 +98,8 @@ async def _found(remote: Remote, display_name: str) -> StoreName | None:
     return stores[0].name if stores else None
 
 
-async def _made(journal: Journal, remote: Remote, display_name: str) -> StoreName:
+async def _create(journal: Journal, remote: Remote, display_name: str) -> Failure | None:
+    """Make the store; what went wrong, None when it was answered.  A listing tells what really became of it."""
     call = journal.new_id()
     await journal.note(LIBRARY_STREAM, e.StoreCreateIntended(call, display_name))
     try:
@@ -84,12 +109,6 @@ async def _made(journal: Journal, remote: Remote, display_name: str) -> StoreNam
         await journal.note(LIBRARY_STREAM, e.StoreCreateEnded(call, failure.outcome, None, failure.message))
         if failure.outcome is Outcome.HALTED:
             raise Halted(failure) from None
-        if failure.outcome is not Outcome.UNCERTAIN:
-            raise
-        await journal.clock.sleep(SETTLE_S)
-        found = await _found(remote, display_name)
-        if found is None:
-            raise
-        return found
+        return failure
     await journal.note(LIBRARY_STREAM, e.StoreCreateEnded(call, Outcome.DONE, store))
-    return store
+    return None

@@ -114,7 +114,7 @@ class Worker:
             case fx.Upload():
                 return await self._upload(record, effect, batch)
             case fx.ImportRaw() | fx.DeleteDocument() | fx.DeleteRaw():
-                async with self._slots, self._pace.mutation():
+                async with self._pace.mutation():
                     return await self._mutate(record, effect, batch, None)
             case fx.LookUpRaw():
                 reports = await self._performer.look_up_raw(effect)
@@ -131,14 +131,13 @@ class Worker:
         return await self._journal.tell(record, *reports) if reports else record
 
     async def _upload(self, record: FileRecord, effect: fx.Upload, batch: int) -> FileRecord:
-        async with self._slots:
-            try:
-                payload = await self._run_sync(self._open, record)
-            except FileProblem as problem:
-                return await self._report_local(record, problem)
-            with payload:
-                async with self._pace.mutation(round(payload.size_bytes * TOKENS_PER_BYTE)):
-                    return await self._mutate(record, effect, batch, payload)
+        try:
+            payload = await self._run_sync(self._open, record)
+        except FileProblem as problem:
+            return await self._report_local(record, problem)
+        with payload:
+            async with self._pace.mutation(round(payload.size_bytes * TOKENS_PER_BYTE)):
+                return await self._mutate(record, effect, batch, payload)
 
     def _open(self, record: FileRecord) -> Payload:
         now_us = self._journal.clock.now_us()
@@ -179,14 +178,18 @@ class Worker:
         payload: Payload | None,
         *before: d.Report,
     ) -> FileRecord:
-        """Intent, call, outcome.  A call that is cut short is recorded as uncertain before it is given up."""
+        """Intent, call, outcome.  A call that is cut short is recorded as uncertain before it is given up.
+
+        A slot is held for the call alone: the commits of some files go on while others are sent.
+        """
         if self._stopping():
             return await self._journal.tell(record, *before) if before else record
         call = self._journal.new_id()
         begin = d.Begin(effect, call, self._library, self._store, batch)
         record = await self._journal.begin(record, begin, *before)
         try:
-            reports = await self._call(record, effect, call, payload)
+            async with self._slots:
+                reports = await self._call(record, effect, call, payload)
         except CallFailed as failed:
             reports = (d.Failed(call, _CALLS[type(effect)], failed.failure),)
         except BaseException as error:
@@ -198,9 +201,9 @@ class Worker:
                 await self._journal.tell(record, d.Failed(call, what, failure))
             raise
         record = await self._tell_or_go_on(record, reports, batch)
-        halted = [r.failure for r in reports if isinstance(r, d.Failed) and r.failure.outcome is Outcome.HALTED]
-        if halted:
-            raise Halted(halted[0])
+        for report in reports:
+            if isinstance(report, d.Failed) and report.failure.outcome is Outcome.HALTED and not self._stopping():
+                raise Halted(report.failure)
         return record
 
     async def _tell_or_go_on(self, record: FileRecord, reports: Reports, batch: int) -> FileRecord:
@@ -223,6 +226,9 @@ class Worker:
         call: EventId,
         payload: Payload | None,
     ) -> Reports:
+        if self._stopping():
+            not_sent = Failure(Outcome.HALTED, Reason.CANCELLED, "the run ended before it was sent")
+            return (d.Failed(call, _CALLS[type(effect)], not_sent),)
         match effect:
             case fx.Upload():
                 assert payload is not None

@@ -171,7 +171,13 @@ class Remote(Protocol):
         """Delete the document with its chunks."""
 
     async def ask(
-        self, store: StoreName, question: str, *, model: str, metadata_filter: str | None = None, top_k: int | None = None
+        self,
+        store: StoreName,
+        question: str,
+        *,
+        model: str,
+        metadata_filter: str | None = None,
+        top_k: int | None = None,
     ) -> Answer:
         """Answer a question from the store's documents."""
 

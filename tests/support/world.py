@@ -1,0 +1,188 @@
+"""A library, a log and a service in one process, under virtual time: the real engine, the real SDK, the real wire."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter, defaultdict
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from objlib_fsm.core.ids import RunId, short_id
+from objlib_fsm.core.record import FileRecord
+from objlib_fsm.emulator.faults import FaultPlan, Rule
+from objlib_fsm.emulator.inprocess import LocalService, local_service
+from objlib_fsm.emulator.settings import Settings
+from objlib_fsm.engine import session as s
+from objlib_fsm.engine.perform import Pace
+from objlib_fsm.engine.progress import Progress
+from objlib_fsm.engine.runner import Stop
+from objlib_fsm.log import lease, replay
+from objlib_fsm.log.file import LogFile, open_log
+from objlib_fsm.remote.gemini import GeminiRemote
+from objlib_fsm.remote.port import Remote, RemoteDocument
+from tests.support.virtual_time import VirtualClock
+
+
+class RemotePace(Pace):
+    """No rate limit, but the polling times of the real service."""
+
+    first_poll_at_once = False
+
+
+async def inline(function: Callable[..., Any], *arguments: Any) -> Any:
+    """`run_sync` without threads: simulation is one thread."""
+    return function(*arguments)
+
+
+class World:
+    """Files, a log and a service; `run` does what one ``objlib-fsm run`` does."""
+
+    def __init__(self, folder: Path, service: LocalService, faults: FaultPlan, clock: VirtualClock, seed: int) -> None:
+        self.folder = folder
+        self.library = folder / "library"
+        self.library.mkdir()
+        self.service = service
+        self.faults = faults
+        self.clock = clock
+        self._random = random.Random(seed)
+        self.pace: Pace = RemotePace()
+        self.notices: list[Any] = []
+
+    def write(self, name: str, text: str) -> Path:
+        """A file of the library."""
+        path = self.library / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+        return path
+
+    def open(self, actor: str = "run") -> LogFile:
+        """The log, as another process would open it."""
+        run = RunId(short_id(self._random.randbytes(10)))
+        return open_log(
+            self.folder / ".objlib" / "log.db",
+            run=run,
+            actor=actor,
+            run_sync=inline,
+            random_bytes=self._random.randbytes,
+            now_us=self.clock.now_us(),
+            make=True,
+        )
+
+    def shell(self, log: LogFile, run: str) -> s.Shell:
+        """What the engine is given."""
+        return s.Shell(
+            log,
+            self.clock,
+            self._random.randbytes,
+            inline,
+            RunId(run),
+            lease.this_process(),
+            self.folder,
+        )
+
+    @asynccontextmanager
+    async def remote(self) -> AsyncIterator[Remote]:
+        """The adapter over the SDK over the service's transport."""
+        remote = GeminiRemote(api_key="test", base_url=self.service.base_url, transport=self.service.transport)
+        try:
+            yield remote
+        finally:
+            await remote.aclose()
+
+    async def run(self, stop: Stop | None = None, **options: Any) -> s.Summary:
+        """Scan and run once."""
+        log = self.open()
+        shell = self.shell(log, short_id(self._random.randbytes(10)))
+        shell = msgspec.structs.replace(shell, run=log.run)
+        try:
+            async with self.remote() as remote, s.Session(shell) as session:
+                await s.scan(session.journal, shell, self.library, [self.folder / ".objlib"])
+                return await session.run(
+                    s.Service(remote, "test", self.pace),
+                    s.Options(**options),
+                    Progress(self.notices.append),
+                    stop or Stop(),
+                    self.library,
+                )
+        finally:
+            log.close()
+
+    async def run_until_done(self, runs: int = 20) -> s.Summary:
+        """Run again when the run says so, at the time it says."""
+        for _ in range(runs):
+            summary = await self.run()
+            if summary.exit_code != s.LATER_EXIT:
+                return summary
+            if summary.next_due_us is not None:
+                await self.clock.sleep(max(0.0, (summary.next_due_us - self.clock.now_us()) / 1e6))
+        raise AssertionError(f"not done after {runs} runs: {summary}")
+
+    async def documents(self) -> list[RemoteDocument]:
+        """Every document of the store, with no fault in the way and no lag left."""
+        self.faults.clear()
+        await self.clock.sleep(3_600)
+        log = self.open()
+        pin = log.library().pin
+        log.close()
+        assert pin is not None
+        async with self.remote() as remote:
+            return [document async for document in remote.list_documents(pin.store)]
+
+    async def check(self) -> Counter[str]:
+        """The promise: one live document per wanted file, none that nobody knows, a log that agrees with itself.
+
+        Returns the files per state.
+        """
+        documents = await self.documents()
+        log = self.open()
+        try:
+            rebuilt = replay.rebuild(log)
+            assert rebuilt.mismatches == []
+            assert replay.projection_drift(log, rebuilt) == []
+            of: dict[str, list[str]] = defaultdict(list)
+            for document in documents:
+                assert document.identity is not None, document
+                of[document.identity.stream].append(document.name)
+            for record in log.records():
+                live = {d.name for d in record.live_documents}
+                assert set(of.get(record.stream, [])) == live, (record.path, of.get(record.stream), live)
+                if record.state.label == "indexed":
+                    assert len(live) == 1, record.path
+            assert set(of) <= {record.stream for record in log.records()}
+            return Counter(record.state.label for record in log.records() if record.here)
+        finally:
+            log.close()
+
+    def records(self) -> dict[str, FileRecord]:
+        """The records by path."""
+        log = self.open()
+        try:
+            return {record.path: record for record in log.records()}
+        finally:
+            log.close()
+
+    def kinds(self, path: str) -> list[str]:
+        """The events of a file, by kind."""
+        log = self.open()
+        try:
+            record = log.by_path(path)
+            assert record is not None, path
+            return [recorded.kind.label for recorded in log.read(record.stream)]
+        finally:
+            log.close()
+
+
+@asynccontextmanager
+async def world(
+    folder: Path, settings: Settings | None = None, rules: tuple[Rule, ...] = (), seed: int = 1
+) -> AsyncIterator[World]:
+    """A world for the length of the block.  Under `run_virtual`."""
+    clock = VirtualClock()
+    faults = FaultPlan(rules, seed=seed)
+    settings = msgspec.structs.replace(settings or Settings(), seed=seed)
+    async with local_service(folder / "service.db", settings, faults=faults, clock=clock.now_us) as service:
+        yield World(folder, service, faults, clock, seed)
