@@ -27,14 +27,15 @@ FAULTS = [
     (fault, mode)
     for fault, entry in CATALOGUE.items()
     for mode in entry.modes
-    if fault not in ("F2", "F3", "F23")  # F2 and F3 halt the run, F23 concerns search: each has a test of its own.
+    # F2 and F3 halt the run, F23 concerns search, a document that stays PENDING is no fault that ends.
+    if fault not in ("F2", "F3", "F23") and mode != "pending"
 ]
 
 
 @pytest.mark.parametrize(("fault", "mode"), FAULTS, ids=lambda value: value or "plain")
 def test_a_fault_now_and_then_ends_with_one_document_per_file(tmp_path: Path, fault: str, mode: str) -> None:
     async def main() -> None:
-        rule = Rule(fault=fault, mode=mode, endpoint="*", probability=0.2, count=30)
+        rule = Rule(fault=fault, mode=mode, endpoint="*", probability=0.2, count=6 if fault == "F15" else 30)
         async with world(tmp_path, SLOW, (rule,), seed=7) as w:
             for number in range(FILES):
                 w.write(f"file{number}.txt", f"This is file number {number}, about things.\n")

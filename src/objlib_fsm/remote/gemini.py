@@ -107,7 +107,8 @@ class GeminiRemote:
         """All stores of that display name, from one complete listing."""
         config = types.ListFileSearchStoresConfig(page_size=PAGE_SIZE)
         pages = self._pages(lambda: self._stores.list(config=config))
-        return [_store(store) async for store in pages if store.display_name == display_name]
+        found = {store.name: self._read(_store, store) async for store in pages if store.display_name == display_name}
+        return list(found.values())
 
     async def create_store(self, display_name: str) -> StoreInfo:
         """Make a store."""
