@@ -99,10 +99,10 @@ class World:
         shell = self.shell(log, short_id(self._random.randbytes(10)))
         shell = msgspec.structs.replace(shell, run=log.run)
         try:
-            async with self.remote() as remote, s.Session(shell) as session:
+            async with s.Session(shell) as session:
                 await s.scan(session.journal, shell, self.library, [self.folder / ".objlib"])
                 return await session.run(
-                    s.Service(remote, "test", self.pace),
+                    s.Service(self.remote, "test", self.pace),
                     s.Options(**options),
                     Progress(self.notices.append),
                     stop or Stop(),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Final
 
@@ -22,7 +23,7 @@ from objlib_fsm.engine.perform import Pace, Performer
 from objlib_fsm.engine.progress import Progress
 from objlib_fsm.engine.runner import Ended, Runner, Stop
 from objlib_fsm.engine.scanning import Scanned, scan_library
-from objlib_fsm.engine.store import get_or_create_store
+from objlib_fsm.engine.store import check_pin, get_or_create_store
 from objlib_fsm.engine.worker import Worker
 from objlib_fsm.log import lease
 from objlib_fsm.log.contract import Fenced
@@ -57,9 +58,13 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Service(msgspec.Struct, frozen=True):
-    """Where the documents are: the calls, the name the log pins, and how often calls may be made."""
+    """Where the documents are: how to connect, the name that the log pins, and how often calls may be made.
 
-    remote: Remote
+    ``connect`` is used only when there is something to do: a run over an unchanged library makes no call and does
+    not even load the SDK.
+    """
+
+    connect: Callable[[], AbstractAsyncContextManager[Remote]]
     name: str
     pace: Pace
 
@@ -151,20 +156,43 @@ class Session:
 
         Raises `StoreProblem`, `Halted`, `CallFailed` (the store could not be asked), `Fenced`, `LogError`.
         """
-        s, began = self.shell, self.shell.clock.monotonic()
-        store = await get_or_create_store(self.journal, service.remote, service.name, options.store)
+        began = self.shell.clock.monotonic()
+        pin = self.shell.log.library().pin
+        if pin is not None:
+            check_pin(pin, service.name, options.store)
+            if not self.shell.log.open_streams():
+                return self._summary(Ended(0, None), stop, pin.store, 0.0)
+        async with service.connect() as remote:
+            store = await get_or_create_store(self.journal, remote, service.name, options.store)
+            ended = await self._work(remote, store, service.pace, options, progress, stop, root)
+        summary = self._summary(ended, stop, store, self.shell.clock.monotonic() - began)
+        tally = msgspec.structs.asdict(summary.counts)
+        await self.journal.note(LIBRARY_STREAM, e.RunEnded(self.shell.run, summary.exit_code, tally))
+        return summary
+
+    async def _work(
+        self,
+        remote: Remote,
+        store: StoreName,
+        pace: Pace,
+        options: Options,
+        progress: Progress,
+        stop: Stop,
+        root: Path,
+    ) -> Ended:
+        s = self.shell
         chosen = {"concurrency": options.concurrency, "polls": options.polls, "batch_size": options.batch_size}
         started = e.RunStarted(s.run, s.process.host, s.process.pid, __version__, chosen)
         await self.journal.note(LIBRARY_STREAM, started)
         library = s.log.library().library
-        listing = SharedListing(service.remote, store, library, s.clock)
+        listing = SharedListing(remote, store, library, s.clock)
         performer = Performer(
-            service.remote,
+            remote,
             store,
             library,
             s.clock,
             listing,
-            service.pace,
+            pace,
             anyio.CapacityLimiter(options.polls),
             stop,
         )
@@ -177,7 +205,7 @@ class Session:
             library,
             store,
             anyio.CapacityLimiter(options.concurrency),
-            service.pace,
+            pace,
             progress,
             s.run_sync,
             stop,
@@ -194,11 +222,7 @@ class Session:
             batch_size=options.batch_size,
             limit=options.limit,
         )
-        ended = await runner.run()
-        summary = self._summary(ended, stop, store, s.clock.monotonic() - began)
-        tally = msgspec.structs.asdict(summary.counts)
-        await self.journal.note(LIBRARY_STREAM, e.RunEnded(s.run, summary.exit_code, tally))
-        return summary
+        return await runner.run()
 
     def _summary(self, ended: Ended, stop: Stop, store: StoreName, wall_s: float) -> Summary:
         log = self.shell.log

@@ -8,6 +8,7 @@ from typing import Final, TypeVar
 from objlib_fsm.core import events as e
 from objlib_fsm.core.events import LIBRARY_STREAM
 from objlib_fsm.core.ids import StoreName
+from objlib_fsm.core.library_record import Pin
 from objlib_fsm.core.outcomes import Failure, Outcome, Reason
 from objlib_fsm.core.policy import ATTEMPTS_PER_PASS, SETTLE_S, backoff_s
 from objlib_fsm.engine.clock import Clock
@@ -30,30 +31,35 @@ async def get_or_create_store(journal: Journal, remote: Remote, service: str, di
     """
     pin = journal.log.library().pin
     if pin is not None:
-        if pin.service != service or display_name not in (None, pin.display_name):
-            raise StoreProblem(
-                f"this log belongs to the store {pin.display_name!r} ({pin.store}) of {pin.service}, "
-                f"not to {display_name or pin.display_name!r} of {service}",
-                "leave out --store and --backend, or use another log with --db",
-                6,
-            )
+        check_pin(pin, service, display_name)
         await check_store(journal.clock, remote, pin.store)
         return pin.store
     wanted = display_name or DEFAULT_DISPLAY_NAME
     store = await _found(journal.clock, remote, wanted)
-    for attempt in range(1, ATTEMPTS_PER_PASS + 1):
-        if store is not None:
+    attempt = 0
+    while store is None:
+        attempt += 1
+        made = await _create(journal, remote, wanted)
+        if not isinstance(made, Failure):
+            store = made
             break
-        failure = await _create(journal, remote, wanted)
-        if failure is not None:
-            if attempt == ATTEMPTS_PER_PASS or failure.outcome is Outcome.REJECTED:
-                raise CallFailed(failure)
-            await journal.clock.sleep(max(SETTLE_S, failure.retry_after_s or 0.0))
+        if attempt == ATTEMPTS_PER_PASS or made.outcome is Outcome.REJECTED:
+            raise CallFailed(made)
+        await journal.clock.sleep(max(SETTLE_S, made.retry_after_s or 0.0))
         store = await _found(journal.clock, remote, wanted)
-    if store is None:
-        raise CallFailed(Failure(Outcome.UNCERTAIN, Reason.OTHER, f"the new store {wanted!r} is not listed yet"))
     await journal.note(LIBRARY_STREAM, e.StorePinned(store, wanted, service))
     return store
+
+
+def check_pin(pin: Pin, service: str, display_name: str | None) -> None:
+    """Raises `StoreProblem` when another store or service is asked for than the log belongs to."""
+    if pin.service != service or display_name not in (None, pin.display_name):
+        raise StoreProblem(
+            f"this log belongs to the store {pin.display_name!r} ({pin.store}) of {pin.service}, "
+            f"not to {display_name or pin.display_name!r} of {service}",
+            "leave out --store and --backend, or use another log with --db",
+            6,
+        )
 
 
 async def check_store(clock: Clock, remote: Remote, store: StoreName) -> None:
@@ -98,8 +104,8 @@ async def _found(clock: Clock, remote: Remote, display_name: str) -> StoreName |
     return stores[0].name if stores else None
 
 
-async def _create(journal: Journal, remote: Remote, display_name: str) -> Failure | None:
-    """Make the store; what went wrong, None when it was answered.  A listing tells what really became of it."""
+async def _create(journal: Journal, remote: Remote, display_name: str) -> StoreName | Failure:
+    """Make the store; its name, or what went wrong: then a listing tells what really became of it."""
     call = journal.new_id()
     await journal.note(LIBRARY_STREAM, e.StoreCreateIntended(call, display_name))
     try:
@@ -111,4 +117,4 @@ async def _create(journal: Journal, remote: Remote, display_name: str) -> Failur
             raise Halted(failure) from None
         return failure
     await journal.note(LIBRARY_STREAM, e.StoreCreateEnded(call, Outcome.DONE, store))
-    return None
+    return store

@@ -126,17 +126,19 @@ class GeminiRemote:
     ) -> RawFile:
         """Send the bytes under the name we chose.
 
-        A service that refuses chosen names does so before anything exists; the bytes are then sent without one.
+        A service that refuses the name says that the argument is invalid, and nothing exists then; whether it was the
+        name is found out by sending the bytes without one.
         """
-        if not self._names_refused:
-            try:
-                return await self._upload(name, payload, size_bytes, mime_type, display_name)
-            except CallFailed as failed:
-                failure = failed.failure
-                if failure.reason is not Reason.INVALID_ARGUMENT or "name" not in failure.message.lower():
-                    raise
-                self._names_refused = True
-        return await self._upload(None, payload, size_bytes, mime_type, display_name)
+        if self._names_refused:
+            return await self._upload(None, payload, size_bytes, mime_type, display_name)
+        try:
+            return await self._upload(name, payload, size_bytes, mime_type, display_name)
+        except CallFailed as failed:
+            if failed.failure.reason is not Reason.INVALID_ARGUMENT:
+                raise
+        raw = await self._upload(None, payload, size_bytes, mime_type, display_name)
+        self._names_refused = True
+        return raw
 
     async def _upload(
         self, name: RawFileName | None, payload: BinaryIO, size_bytes: int, mime_type: str, display_name: str
