@@ -27,6 +27,9 @@ class Event(msgspec.Struct, frozen=True):
     schema: ClassVar[int] = 1
 
 
+# What a scan saw of a file is in each local event: ``taken_at_us`` is the wall clock before the bytes were read, so
+# that a change which size and time do not show can only have come after it; ``inode`` and ``device`` tell a rename.
+
 # ---- local ---------------------------------------------------------------------------------------------------------
 
 
@@ -40,6 +43,9 @@ class FileDiscovered(Event, frozen=True, omit_defaults=True):
     source_hash: str = ""
     mime_type: str = ""
     excluded: str = ""
+    inode: int = 0
+    device: int = 0
+    taken_at_us: int = 0
 
 
 class ContentChanged(Event, frozen=True, omit_defaults=True):
@@ -50,6 +56,9 @@ class ContentChanged(Event, frozen=True, omit_defaults=True):
     mtime_ns: int
     source_hash: str
     mime_type: str
+    inode: int = 0
+    device: int = 0
+    taken_at_us: int = 0
 
 
 class FileTouched(Event, frozen=True, omit_defaults=True):
@@ -58,6 +67,9 @@ class FileTouched(Event, frozen=True, omit_defaults=True):
     kind = Kind.FILE_TOUCHED
     size_bytes: int
     mtime_ns: int
+    inode: int = 0
+    device: int = 0
+    taken_at_us: int = 0
 
 
 class FileVanished(Event, frozen=True, omit_defaults=True):
@@ -72,6 +84,9 @@ class FileReappeared(Event, frozen=True, omit_defaults=True):
     kind = Kind.FILE_REAPPEARED
     size_bytes: int
     mtime_ns: int
+    inode: int = 0
+    device: int = 0
+    taken_at_us: int = 0
 
 
 class FileMoved(Event, frozen=True, omit_defaults=True):
@@ -81,6 +96,10 @@ class FileMoved(Event, frozen=True, omit_defaults=True):
     path: LibraryPath
     size_bytes: int
     mtime_ns: int
+    inode: int = 0
+    device: int = 0
+    taken_at_us: int = 0
+    mime_type: str = ""
 
 
 class FileExcluded(Event, frozen=True, omit_defaults=True):
@@ -88,6 +107,9 @@ class FileExcluded(Event, frozen=True, omit_defaults=True):
 
     kind = Kind.FILE_EXCLUDED
     reason: str
+    size_bytes: int = 0
+    mtime_ns: int = 0
+    taken_at_us: int = 0
 
 
 class FileIncluded(Event, frozen=True, omit_defaults=True):
@@ -96,6 +118,9 @@ class FileIncluded(Event, frozen=True, omit_defaults=True):
     kind = Kind.FILE_INCLUDED
     size_bytes: int
     mtime_ns: int
+    inode: int = 0
+    device: int = 0
+    taken_at_us: int = 0
 
 
 # ---- wishes --------------------------------------------------------------------------------------------------------

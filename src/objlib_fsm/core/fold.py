@@ -102,11 +102,12 @@ def _discovered(r: FileRecord, ev: e.FileDiscovered, at_us: int) -> None:
     r.source_hash = r.payload_hash = ev.source_hash
     r.mime_type = ev.mime_type
     r.excluded = ev.excluded
-    r.checked_at_us = at_us
+    r.inode, r.device = ev.inode, ev.device
+    r.checked_at_us = ev.taken_at_us
 
 
 def _content_changed(r: FileRecord, ev: e.ContentChanged, at_us: int) -> None:
-    _stat(r, ev.size_bytes, ev.mtime_ns, at_us)
+    _stat(r, ev)
     _present(r)
     r.excluded = ""
     r.source_hash = r.payload_hash = ev.source_hash
@@ -120,7 +121,7 @@ def _content_changed(r: FileRecord, ev: e.ContentChanged, at_us: int) -> None:
 
 
 def _touched(r: FileRecord, ev: e.FileTouched, at_us: int) -> None:
-    _stat(r, ev.size_bytes, ev.mtime_ns, at_us)
+    _stat(r, ev)
 
 
 def _vanished(r: FileRecord, ev: e.FileVanished, at_us: int) -> None:
@@ -130,25 +131,29 @@ def _vanished(r: FileRecord, ev: e.FileVanished, at_us: int) -> None:
 
 
 def _reappeared(r: FileRecord, ev: e.FileReappeared, at_us: int) -> None:
-    _stat(r, ev.size_bytes, ev.mtime_ns, at_us)
+    _stat(r, ev)
     _present(r)
 
 
 def _moved(r: FileRecord, ev: e.FileMoved, at_us: int) -> None:
     r.path = ev.path
-    _stat(r, ev.size_bytes, ev.mtime_ns, at_us)
+    r.mime_type = ev.mime_type or r.mime_type
+    _stat(r, ev)
     _present(r)
 
 
 def _excluded(r: FileRecord, ev: e.FileExcluded, at_us: int) -> None:
     r.excluded = ev.reason
+    r.size_bytes = ev.size_bytes
+    r.mtime_ns = ev.mtime_ns
+    r.checked_at_us = ev.taken_at_us
     _present(r)
     _withdraw(r)
 
 
 def _included(r: FileRecord, ev: e.FileIncluded, at_us: int) -> None:
     r.excluded = ""
-    _stat(r, ev.size_bytes, ev.mtime_ns, at_us)
+    _stat(r, ev)
     _present(r)
 
 
@@ -223,7 +228,9 @@ def _call_rejected(r: FileRecord, ev: e.CallRejected, at_us: int) -> None:
     r.attempts += 1
 
 
-_SENT_NOTHING: Final = frozenset({Reason.CREATE_FAILED, Reason.NOT_ACTIVE, Reason.NETWORK, Reason.RATE_LIMIT})
+_SENT_NOTHING: Final = frozenset(
+    {Reason.CREATE_FAILED, Reason.NOT_ACTIVE, Reason.NETWORK, Reason.RATE_LIMIT, Reason.GONE, Reason.FORBIDDEN}
+)
 """Failures after which the service cannot have begun an import."""
 
 
@@ -345,10 +352,13 @@ def _gave_up(r: FileRecord, ev: e.GaveUp, at_us: int) -> None:
 # ---- shared pieces -------------------------------------------------------------------------------------------------
 
 
-def _stat(r: FileRecord, size_bytes: int, mtime_ns: int, at_us: int) -> None:
-    r.size_bytes = size_bytes
-    r.mtime_ns = mtime_ns
-    r.checked_at_us = at_us
+def _stat(
+    r: FileRecord, ev: e.ContentChanged | e.FileTouched | e.FileReappeared | e.FileMoved | e.FileIncluded
+) -> None:
+    r.size_bytes = ev.size_bytes
+    r.mtime_ns = ev.mtime_ns
+    r.inode, r.device = ev.inode, ev.device
+    r.checked_at_us = ev.taken_at_us
 
 
 def _present(r: FileRecord) -> None:

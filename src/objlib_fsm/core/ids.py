@@ -14,6 +14,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
+from collections.abc import Callable
 from typing import Final, NewType
 
 StreamId = NewType("StreamId", str)
@@ -23,7 +24,7 @@ LibraryId = NewType("LibraryId", str)
 """The library's own identity: 16 lower-case base32 characters, made with the log."""
 
 EventId = NewType("EventId", str)
-"""One event: 26 lower-case base32 characters (128 random bits), chosen before the append."""
+"""One event: 32 hexadecimal digits (128 random bits), chosen before the append."""
 
 RunId = NewType("RunId", str)
 """One process that appends: 16 lower-case base32 characters."""
@@ -43,8 +44,10 @@ DocumentName = NewType("DocumentName", str)
 SHORT_ID_BYTES: Final = 10
 """80 bits: two million files collide with a probability below 1e-11."""
 
-EVENT_ID_BYTES: Final = 16
-"""128 bits, as a UUID has."""
+EVENT_ID_RANDOM_BYTES: Final = 10
+"""80 bits for each millisecond, as a ULID has."""
+
+_MILLISECONDS_MASK: Final = (1 << 48) - 1
 
 RAW_FILE_ID_CHARS_MAX: Final = 40
 """The service's limit on ``files/{id}``: at most 40 of ``[a-z0-9-]``, no dash at either end."""
@@ -63,6 +66,17 @@ class BadName(ValueError):
 def short_id(random_bytes: bytes) -> str:
     """Lower-case base32 without padding, safe in file ids, metadata and on a command line."""
     return base64.b32encode(random_bytes).decode("ascii").rstrip("=").lower()
+
+
+def new_event_id(random_bytes: Callable[[int], bytes], now_us: int = 0) -> EventId:
+    """An id for an event to be appended.
+
+    Its first six bytes are *now_us* in milliseconds, as in a ULID: ids that are made one after the other are
+    neighbours in the log's index, and a commit writes one page of it instead of one for each event.  Nothing else
+    depends on it.
+    """
+    milliseconds = now_us // 1_000 & _MILLISECONDS_MASK
+    return EventId(f"{milliseconds:012x}{random_bytes(EVENT_ID_RANDOM_BYTES).hex()}")
 
 
 def store_name(text: str) -> StoreName:

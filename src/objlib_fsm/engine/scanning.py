@@ -184,7 +184,7 @@ def event_of(finding: c.Finding, record: FileRecord) -> e.Event:
     if isinstance(finding, c.New):
         return e.FileDiscovered(finding.path, f.size_bytes, f.mtime_ns, f.sha256, f.mime_type, "", *stat)
     if isinstance(finding, c.Moved):
-        return e.FileMoved(finding.path, f.size_bytes, f.mtime_ns, *stat)
+        return e.FileMoved(finding.path, f.size_bytes, f.mtime_ns, *stat, f.mime_type)
     if isinstance(finding, c.Touched):
         return e.FileTouched(f.size_bytes, f.mtime_ns, *stat)
     if f.sha256 == record.source_hash and not isinstance(finding, c.Changed):

@@ -152,9 +152,10 @@ class Worker:
         return await self._journal.tell(record, d.Tell(event))
 
     def _look_again(self, record: FileRecord, problem: FileProblem) -> e.Event | None:
+        now_us = self._journal.clock.now_us()
         try:
             if isinstance(problem, ChangedWhileRead):
-                found = hash_file(self._root, record.path, self._journal.clock.now_us())
+                found = hash_file(self._root, record.path, now_us)
                 return content_changed(found) if found.sha256 != record.source_hash else None
         except FileProblem as newer:
             problem = newer
@@ -162,7 +163,7 @@ class Worker:
             case FileVanished():
                 return e.FileVanished()
             case NotIndexable():
-                return e.FileExcluded(problem.reason.value, problem.size_bytes, problem.mtime_ns)
+                return e.FileExcluded(problem.reason.value, problem.size_bytes, problem.mtime_ns, now_us)
             case FileUnreadable():
                 return e.FileExcluded(Exclusion.UNREADABLE.value)
             case NotRegular():
