@@ -1,0 +1,1 @@
+"""The command ``objlib-fsm``: one file per command, and what they share."""

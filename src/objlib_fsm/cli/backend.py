@@ -1,0 +1,177 @@
+"""Which service, with which key: from options, environment and what the log is bound to."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
+
+from objlib_fsm.cli.console import KEY_VARIABLES, Console
+from objlib_fsm.cli.options import DEFAULT_TIER, Invocation, NotNow, Tier, WrongUse
+from objlib_fsm.cli.place import local_store_for
+from objlib_fsm.cli.safe import safe
+
+if TYPE_CHECKING:
+    from objlib_fsm.core.library_record import Pin
+    from objlib_fsm.engine.session import Service
+    from objlib_fsm.remote.port import Remote
+
+LOCAL: Final = "local"
+GEMINI: Final = "gemini"
+OFFICIAL: Final = "https://generativelanguage.googleapis.com"
+ENDPOINT_VARIABLE: Final = "GOOGLE_GEMINI_BASE_URL"
+LOOPBACK: Final = frozenset(("localhost", "127.0.0.1", "::1"))
+
+PLACEHOLDER_KEY: Final = "none"
+"""Sent to a service on this machine when there is no key; the local store accepts any."""
+
+KEY_FILE_BYTES_MAX: Final = 4_096
+"""A key has some 40 characters; a larger file is another file."""
+
+KEY_HINT: Final = "set GEMINI_API_KEY, or --api-key-file FILE; --backend local needs no key and stays on this machine"
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A service: ``name`` is what the log is bound to, ``url`` None for the local store and for Google's own."""
+
+    name: str
+    url: str | None
+    key: str
+    tier: Tier
+
+    @property
+    def local(self) -> bool:
+        """Whether it is the store in this process."""
+        return self.name == LOCAL
+
+
+def choose(inv: Invocation, pin: Pin | None) -> Choice:
+    """The service to use.  ``auto`` goes on with what the log is bound to.
+
+    Raises `WrongUse`, and `NotNow` when a key is missing or cannot be read.
+    """
+    tier = inv.tier or DEFAULT_TIER
+    wanted = inv.backend or "auto"
+    url = _endpoint(inv)
+    if wanted == LOCAL:
+        if inv.endpoint:
+            raise WrongUse("--endpoint names another service than --backend local", "leave one of them out")
+        return Choice(LOCAL, None, PLACEHOLDER_KEY, tier)
+    if wanted == "auto" and url is None and pin is not None:
+        if pin.service == LOCAL:
+            if not inv.api_key_file:
+                return Choice(LOCAL, None, PLACEHOLDER_KEY, tier)
+        elif pin.service != GEMINI:
+            url = _checked_url(pin.service)
+    key = find_key(inv)
+    if url is not None:
+        if not key and urlsplit(url).hostname in LOOPBACK:
+            key = PLACEHOLDER_KEY
+        if not key:
+            raise NotNow(f"there is no API key for {url}", KEY_HINT)
+        return Choice(GEMINI if url == OFFICIAL else url, None if url == OFFICIAL else url, key, tier)
+    if key:
+        return Choice(GEMINI, None, key, tier)
+    if wanted == "auto" and pin is None:
+        return Choice(LOCAL, None, PLACEHOLDER_KEY, tier)
+    raise NotNow("there is no API key for the Gemini service", KEY_HINT)
+
+
+def _endpoint(inv: Invocation) -> str | None:
+    text = inv.endpoint or os.environ.get(ENDPOINT_VARIABLE, "")
+    return _checked_url(text) if text else None
+
+
+def _checked_url(text: str) -> str:
+    try:
+        parts = urlsplit(text)
+        fine = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    except ValueError:
+        fine = False
+    if not fine:
+        raise WrongUse(f"{text!r} is not the address of a service", "for example --endpoint http://127.0.0.1:8080")
+    if parts.username or parts.password or parts.query or parts.fragment:
+        raise WrongUse("the address of a service has neither credentials nor a query", "keys go into --api-key-file")
+    return text.rstrip("/")
+
+
+def find_key(inv: Invocation) -> str:
+    """The API key: ``--api-key-file``, ``$GEMINI_API_KEY``, ``$GOOGLE_API_KEY``, or empty.
+
+    It is hidden in all output from then on.  Raises `NotNow` for a file that holds none.
+    """
+    if inv.api_key_file is not None:
+        return _remembered(inv.console, _from_file(inv.api_key_file), f"--api-key-file {inv.api_key_file}")
+    found = [(name, os.environ[name].strip()) for name in KEY_VARIABLES if os.environ.get(name, "").strip()]
+    if not found:
+        return ""
+    name, key = found[0]
+    if len({value for _, value in found}) > 1:
+        inv.console.say(f"both {' and '.join(KEY_VARIABLES)} are set: {name} is used")
+    return _remembered(inv.console, key, f"${name}")
+
+
+def _from_file(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            content = file.read(KEY_FILE_BYTES_MAX + 1)
+    except OSError as error:
+        raise NotNow(f"{path}: the API key cannot be read: {error.strerror}", KEY_HINT) from error
+    if len(content) > KEY_FILE_BYTES_MAX:
+        raise NotNow(f"{path}: this is no file with an API key, it is too large", KEY_HINT)
+    return content.decode("utf-8", "replace").strip()
+
+
+def _remembered(console: Console, key: str, source: str) -> str:
+    if key:
+        console.secrets.add(key)
+    if not key or not key.isascii() or not key.isprintable() or " " in key:
+        raise NotNow(f"{source}: what is there is not an API key", "one line of letters, digits, dashes and dots")
+    return key
+
+
+def service_for(console: Console, choice: Choice, log: Path) -> Service:
+    """The service, connected to only when it is needed."""
+    from objlib_fsm.engine.perform import Pace
+    from objlib_fsm.engine.session import Service
+
+    if choice.local:
+        data = local_store_for(log)
+        console.say(f"LOCAL STORE: nothing leaves this machine ({safe(str(data))})")
+        return Service(lambda: _local(choice, data), LOCAL, Pace())
+    if choice.url is not None and urlsplit(choice.url).scheme == "http" and not _on_this_machine(choice.url):
+        console.say(f"warning: {safe(choice.url)} is not encrypted; key and files can be read on their way")
+    return Service(lambda: _gemini(choice), choice.name, Pace())
+
+
+@contextlib.asynccontextmanager
+async def _local(choice: Choice, data: Path) -> AsyncIterator[Remote]:
+    from objlib_fsm.emulator.inprocess import local_service
+    from objlib_fsm.remote.gemini import GeminiRemote
+
+    async with local_service(data) as local:
+        remote = GeminiRemote(choice.key, base_url=local.base_url, transport=local.transport)
+        try:
+            yield remote
+        finally:
+            await remote.aclose()
+
+
+@contextlib.asynccontextmanager
+async def _gemini(choice: Choice) -> AsyncIterator[Remote]:
+    from objlib_fsm.remote.gemini import GeminiRemote
+
+    remote = GeminiRemote(choice.key, base_url=choice.url)
+    try:
+        yield remote
+    finally:
+        await remote.aclose()
+
+
+def _on_this_machine(url: str) -> bool:
+    return urlsplit(url).hostname in LOOPBACK

@@ -1,0 +1,318 @@
+"""What ``--json`` writes, as structs: the schemas are generated from them.
+
+Each document has a ``type`` and ``schema`` 1; fields are only ever added.  Times are ISO 8601 in UTC.  File names are
+in the reversible form of ``core.paths``.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import msgspec
+
+
+class Message(msgspec.Struct, frozen=True, kw_only=True, tag_field="type"):
+    """The base of all documents."""
+
+    schema: int = 1
+
+
+class Error(Message, frozen=True, kw_only=True, tag="error"):
+    """The command could not do what it was asked for.  ``position``: the first bad event of a damaged log."""
+
+    message: str
+    hint: str
+    exit_code: int
+    position: int | None = None
+
+
+class Summary(Message, frozen=True, kw_only=True, tag="summary"):
+    """The last line of ``run``: files per state, and how it ended.
+
+    ``excluded``, ``missing`` and ``forgotten`` files are not counted as untracked; ``put_off`` files are due at
+    ``next_due_at`` or later.
+    """
+
+    total: int
+    indexed: int
+    processing: int
+    uploading: int
+    failed: int
+    untracked: int
+    excluded: int
+    missing: int
+    forgotten: int
+    exit_code: int
+    put_off: int = 0
+    next_due_at: str | None = None
+    store: str = ""
+    seconds: float = 0.0
+    failures: tuple[Cause, ...] = ()
+
+
+class Cause(msgspec.Struct, frozen=True):
+    """Failed files of one cause."""
+
+    cause: str
+    files: int
+    example: str
+    message: str = ""
+
+
+class Started(Message, frozen=True, kw_only=True, tag="run"):
+    """The first line of ``run``."""
+
+    library: str
+    log: str
+    backend: str
+    run: str
+
+
+class Scanned(Message, frozen=True, kw_only=True, tag="scan"):
+    """What a scan recorded, per kind of event, and what it left out, per reason."""
+
+    library: str
+    recorded: dict[str, int]
+    unchanged: int
+    excluded: dict[str, int]
+    left_out: dict[str, int]
+    troubles: list[dict[str, str]]
+    twins: list[list[str]]
+    exit_code: int = 0
+
+
+class File(Message, frozen=True, kw_only=True, tag="file"):
+    """A file of a run is done, or put off."""
+
+    file: str
+    state: str
+    cause: str = ""
+
+
+class BatchStarted(Message, frozen=True, kw_only=True, tag="batch_started"):
+    """A logical batch began."""
+
+    batch: int
+    files: int
+
+
+class BatchEnded(Message, frozen=True, kw_only=True, tag="batch_ended"):
+    """Every file of the batch is done or put off."""
+
+    batch: int
+    files: int
+    succeeded: int
+    failed: int
+
+
+class Waiting(Message, frozen=True, kw_only=True, tag="waiting"):
+    """Nothing can be done before ``until``."""
+
+    until: str
+    files: int
+
+
+class Plan(Message, frozen=True, kw_only=True, tag="plan"):
+    """What a run would send: ``--dry-run``.  Price in US dollars; ``first`` are the first files."""
+
+    library: str
+    files: int
+    size_bytes: int
+    tokens: int
+    price_usd: float
+    hours: float
+    tier: str
+    backend: str
+    first: list[str]
+    deletions: int = 0
+    exit_code: int = 0
+
+
+class Holder(msgspec.Struct, frozen=True):
+    """Who is at work on the log."""
+
+    run: str
+    host: str
+    pid: int
+    since: str
+    alive: bool
+
+
+class LastRun(msgspec.Struct, frozen=True):
+    """The latest run; ``ended`` and ``exit_code`` are null while it runs, and for ever when it was killed."""
+
+    run: str
+    started: str
+    ended: str | None
+    exit_code: int | None
+
+
+class Expiring(msgspec.Struct, frozen=True):
+    """A raw file that is not imported yet and expires soon."""
+
+    file: str
+    expires_at: str
+
+
+class Listed(msgspec.Struct, frozen=True):
+    """A file of the state asked for."""
+
+    file: str
+    state: str
+    since: str
+    cause: str = ""
+    due_at: str | None = None
+
+
+class Due(msgspec.Struct, frozen=True):
+    """Files that need something: at once, or not before ``next_at``."""
+
+    now: int
+    later: int
+    next_at: str | None
+
+
+class Status(Message, frozen=True, kw_only=True, tag="status"):
+    """Where the library stands at ``position``."""
+
+    position: int
+    files: int
+    states: dict[str, int]
+    excluded: int
+    missing: int
+    forgotten: int
+    due: Due
+    expiring: list[Expiring]
+    expiring_files: int
+    failures: list[Cause]
+    library: str
+    log: str
+    store: str | None
+    store_name: str | None
+    service: str | None
+    holder: Holder | None
+    last_run: LastRun | None
+    listed: list[Listed] | None = None
+
+
+class Replay(Message, frozen=True, kw_only=True, tag="replay"):
+    """What the events say, and whether the projection agrees.
+
+    ``drift`` counts the streams whose stored state differs, null with ``--as-of``; ``mismatches`` are positions whose
+    recorded state the fold does not reach.
+    """
+
+    events: int
+    position: int
+    digest: str
+    drift: int | None
+    chain: str
+    mismatches: list[int]
+    files: int
+    states: dict[str, int]
+    seconds: float
+    events_per_second: float
+    in_place: bool
+    exit_code: int
+
+
+class AuditEvent(msgspec.Struct, frozen=True, rename={"source": "from", "to": "to"}):
+    """One event of the file; ``evidence`` is what it recorded."""
+
+    position: int
+    version: int
+    type: str
+    source: str
+    to: str
+    at: str
+    why: str
+    attempt: int | None
+    evidence: dict[str, Any]
+    run: str
+    actor: str
+    id: str
+    causation: str
+
+
+class Audit(Message, frozen=True, kw_only=True, tag="audit"):
+    """The history of one file, and what happens next; ``next_at`` when that is not at once."""
+
+    file: str
+    stream: str
+    state: str
+    since: str
+    next: str
+    next_at: str | None
+    documents: list[dict[str, Any]]
+    events: list[AuditEvent]
+
+
+class Citation(msgspec.Struct, frozen=True):
+    """A passage that the answer rests on; ``file`` is null when the log does not know it."""
+
+    number: int
+    file: str | None
+    path: str | None
+    title: str
+    text: str
+    note: str = ""
+
+
+class Supported(msgspec.Struct, frozen=True):
+    """Which citations a piece of the answer rests on; byte offsets into the UTF-8 answer."""
+
+    start: int
+    end: int
+    citations: list[int]
+
+
+class Ask(Message, frozen=True, kw_only=True, tag="answer"):
+    """An answer with its citations."""
+
+    question: str
+    answer: str
+    model: str
+    citations: list[Citation]
+    supports: list[Supported]
+
+
+class Listening(Message, frozen=True, kw_only=True, tag="listening"):
+    """The emulator accepts requests."""
+
+    url: str
+    data: str
+
+
+class Version(Message, frozen=True, kw_only=True, tag="version", rename={"objlib_fsm": "objlib-fsm"}):
+    """Versions of the program and of what it rests on."""
+
+    objlib_fsm: str
+    python: str
+    sqlite: str
+    apsw: str
+    google_genai: str = msgspec.field(name="google-genai")
+
+
+MESSAGES: Final = (
+    Error,
+    Summary,
+    Started,
+    Scanned,
+    File,
+    BatchStarted,
+    BatchEnded,
+    Waiting,
+    Plan,
+    Status,
+    Replay,
+    Audit,
+    Ask,
+    Listening,
+    Version,
+)
+
+
+def document(message: Message) -> dict[str, Any]:
+    """*message* as JSON values, ``type`` first."""
+    values: dict[str, Any] = msgspec.to_builtins(message)
+    return values

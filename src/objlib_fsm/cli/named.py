@@ -1,0 +1,86 @@
+"""From what a person calls a file to its history."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from typing import TYPE_CHECKING, Final
+
+from objlib_fsm.cli.options import NotThere
+from objlib_fsm.cli.place import remembered_root
+from objlib_fsm.cli.safe import safe
+from objlib_fsm.core.ids import StreamId
+from objlib_fsm.core.paths import BadPath, LibraryPath, from_bytes, part_text
+
+if TYPE_CHECKING:
+    from objlib_fsm.core.record import FileRecord
+    from objlib_fsm.log.sqlite import SqliteReader
+
+NEAR_MATCHES: Final = 5
+
+CANDIDATES_MAX: Final = 200_000
+"""Paths compared for near matches: about a second."""
+
+
+def find(log: SqliteReader, text: str) -> FileRecord:
+    """The file that *text* means.  Raises `NotThere` with near names."""
+    for path in _candidates(log, text):
+        record = log.by_path(path)
+        if record is not None:
+            return record
+    plain = part_text(os.fsencode(text))
+    record = log.record(StreamId(plain)) or log.by_name(plain.rpartition("/")[2])
+    if record is not None:
+        return record
+    paths = [str(path) for (path,) in log.rows("SELECT path FROM files LIMIT ?", (CANDIDATES_MAX,))]
+    for known in paths:
+        if safe(known) == text:
+            record = log.by_path(known)
+            if record is not None:
+                return record
+    near = [safe(path) for path in _near(paths, text)]
+    raise NotThere(
+        f"{text}: the log knows no such file",
+        f"did you mean: {', '.join(near)}" if near else "`objlib-fsm status --state indexed` lists files",
+    )
+
+
+def _candidates(log: SqliteReader, text: str) -> list[LibraryPath]:
+    """The paths inside the library that *text* may mean.
+
+    As seen from here, the same with links in its folder resolved, as seen from the library's folder, and as the log
+    writes it.
+    """
+    raw = os.fsencode(text)
+    wanted = [os.path.normpath(raw)]
+    root = remembered_root(log)
+    if root is not None:
+        here = os.path.normpath(os.path.join(os.getcwdb(), raw))
+        real = os.path.join(os.path.realpath(os.path.dirname(here)), os.path.basename(here))
+        folder = os.fsencode(root)
+        wanted = [os.path.relpath(here, folder), os.path.relpath(real, os.path.realpath(folder)), *wanted]
+    paths: list[LibraryPath] = []
+    for candidate in wanted:
+        try:
+            paths.append(from_bytes(candidate))
+        except BadPath:
+            continue
+    if text.isprintable():
+        paths.append(LibraryPath(text))
+    return paths
+
+
+def _near(paths: list[str], text: str) -> list[str]:
+    """Paths that *text* may be a slip for: the same last part, *text* inside the path, or a few letters apart."""
+    last = text.rstrip("/").rpartition("/")[2].lower()
+    by_last: dict[str, list[str]] = {}
+    for path in paths:
+        by_last.setdefault(path.rpartition("/")[2].lower(), []).append(path)
+    near = sorted(by_last.get(last, []), key=lambda path: (len(path), path))
+    if len(near) < NEAR_MATCHES and last:
+        near += sorted((path for path in paths if text.lower() in path.lower() and path not in near), key=len)
+    if len(near) < NEAR_MATCHES:
+        names = [name for name in by_last if abs(len(name) - len(last)) <= 1 + len(last) // 4]
+        for match in difflib.get_close_matches(last, names, NEAR_MATCHES):
+            near += [path for path in by_last[match] if path not in near]
+    return near[:NEAR_MATCHES]

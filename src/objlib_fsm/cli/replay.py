@@ -1,0 +1,133 @@
+"""``replay``: the state made anew from the events, and the proof that it is the stored one."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+
+from objlib_fsm.cli.exitcodes import ExitCode
+from objlib_fsm.cli.moment import AsOf, position_of
+from objlib_fsm.cli.options import Invocation
+from objlib_fsm.cli.options import command as shared
+
+if TYPE_CHECKING:
+    from objlib_fsm.cli.messages import Replay
+    from objlib_fsm.log.replay import Rebuilt
+    from objlib_fsm.log.sqlite import SqliteReader
+
+NAME: Final = "replay"
+SHORT: Final = "Rebuild the state from the events, and compare."
+HELP: Final = """Rebuild the state from the events, check every link of the hash chain, and compare.
+
+\b
+Examples:
+  objlib-fsm replay --check                    prove that the stored state follows from the events
+  objlib-fsm replay                            and put the rebuilt state in place
+  objlib-fsm replay --as-of 2026-11-20T22:15   the state at that time
+  objlib-fsm replay --check --json | jq .digest
+
+The stored state is disposable: nothing but the events decides. Putting it in place needs no lease and may be done
+while a run is at work: what the run appends meanwhile is folded in, in the same transaction.
+
+Exit codes: 5 when something differs (without --check: when it could not be put right), 7 when the chain is broken.
+"""
+
+STREAMS_SHOWN: Final = 10
+
+
+@shared()
+def command(
+    inv: Invocation,
+    check: Annotated[bool, typer.Option("--check", help="Change nothing.", show_default=False)] = False,
+    as_of: AsOf = None,
+) -> ExitCode:
+    """Rebuild, compare, and put in place."""
+    from objlib_fsm.cli.place import log_path
+    from objlib_fsm.log.replay import projection_drift, put_in_place, rebuild
+    from objlib_fsm.log.sqlite import SqliteReader, open_for_reading, open_for_writing
+
+    path = log_path(inv)
+    check = check or as_of is not None
+    log = SqliteReader(open_for_reading(path) if check else open_for_writing(path), path)
+    try:
+        with log.snapshot():
+            upto = None if as_of is None else position_of(log, as_of)
+            began = time.perf_counter()
+            rebuilt = rebuild(log, upto=upto, progress=_told(inv, log.head() if upto is None else upto))
+            seconds = time.perf_counter() - began
+            drift = projection_drift(log, rebuilt) if upto is None else None
+        if not check:
+            put_in_place(log, rebuilt)
+        report = _report(rebuilt, drift, seconds, in_place=not check)
+        if inv.json:
+            from objlib_fsm.cli.messages import document
+
+            inv.console.result(document(report))
+        else:
+            _show(inv, log, report, drift)
+    finally:
+        log.close()
+    return ExitCode(report.exit_code)
+
+
+def _told(inv: Invocation, events: int):  # type: ignore[no-untyped-def]
+    def progress(position: int) -> None:
+        inv.console.say(f"{position:,} of {events:,} events")
+
+    return progress
+
+
+def _report(rebuilt: Rebuilt, drift: list[str] | None, seconds: float, *, in_place: bool) -> Replay:
+    from objlib_fsm.cli.messages import Replay
+    from objlib_fsm.core.table import State
+
+    states = dict.fromkeys((state.label for state in State), 0)
+    for record in rebuilt.files.values():
+        states[record.state.label] += 1
+    differs = bool(rebuilt.mismatches) or (bool(drift) and not in_place)
+    return Replay(
+        events=rebuilt.events,
+        position=rebuilt.position,
+        digest=rebuilt.digest,
+        drift=None if drift is None else len(drift),
+        chain="ok",
+        mismatches=rebuilt.mismatches,
+        files=len(rebuilt.files),
+        states=states,
+        seconds=round(seconds, 6),
+        events_per_second=round(rebuilt.events / max(seconds, 1e-9), 1),
+        in_place=in_place,
+        exit_code=ExitCode.DIFFERENCES if differs else ExitCode.OK,
+    )
+
+
+def _show(inv: Invocation, log: SqliteReader, report: Replay, drift: list[str] | None) -> None:
+    from objlib_fsm.cli.render import count, duration, table
+
+    out = inv.console.out
+    speed = f"{count(report.events, 'event')} in {duration(report.seconds)} ({report.events_per_second:,.0f} a second)"
+    rows = [("events", speed), ("position", str(report.position)), ("chain", report.chain), ("digest", report.digest)]
+    if drift is not None:
+        rows.append(("drift", f"{len(drift)}" + (", put right" if drift and report.in_place else "")))
+    states = ", ".join(f"{number:,} {name}" for name, number in report.states.items() if number)
+    rows.append(("files", f"{report.files:,}" + (f": {states}" if states else "")))
+    for line in table(rows, indent=""):
+        out(line)
+    for stream in (drift or [])[:STREAMS_SHOWN]:
+        out(f"  differs: {_name(log, stream)}")
+    if drift and not report.in_place:
+        inv.console.say("the stored state does not follow from the events; `objlib-fsm replay` puts it right")
+    for position in report.mismatches[:STREAMS_SHOWN]:
+        out(f"  event {position} recorded another state than its history leads to")
+    if report.in_place:
+        out("the rebuilt state is in place")
+
+
+def _name(log: SqliteReader, stream: str) -> str:
+    from objlib_fsm.cli.safe import safe
+    from objlib_fsm.core.ids import StreamId
+
+    record = log.record(StreamId(stream))
+    return safe(record.path) if record is not None else stream

@@ -1,0 +1,134 @@
+"""What a scan found and how a run ended, for people and for programs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from objlib_fsm.cli import messages
+from objlib_fsm.cli.console import Console
+from objlib_fsm.cli.render import count, due, duration, iso_or_none, table
+from objlib_fsm.cli.safe import safe
+from objlib_fsm.library.values import Exclusion
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from objlib_fsm.engine.scanning import Scanned
+    from objlib_fsm.engine.session import Counts
+    from objlib_fsm.log.sqlite import SqliteReader
+
+TROUBLES_SHOWN: Final = 10
+
+_RECORDED: Final = {
+    "file_discovered": "new",
+    "content_changed": "changed",
+    "file_touched": "touched",
+    "file_moved": "moved",
+    "file_vanished": "gone",
+    "file_reappeared": "back",
+    "file_excluded": "left out from now on",
+    "file_included": "no longer left out",
+}
+
+
+def scan_message(scanned: Scanned, root: Path, exit_code: int) -> messages.Scanned:
+    """The scan for a program."""
+    return messages.Scanned(
+        library=str(root),
+        recorded=dict(scanned.recorded),
+        unchanged=scanned.unchanged,
+        excluded=dict(scanned.excluded),
+        left_out=dict(scanned.left_out),
+        troubles=[{"file": trouble.path, "message": trouble.message} for trouble in scanned.troubles],
+        twins=[[twins.first, twins.second] for twins in scanned.twins],
+        exit_code=exit_code,
+    )
+
+
+def scan_lines(scanned: Scanned) -> list[str]:
+    """The scan for a person."""
+    told = [f"{number:,} {_RECORDED.get(kind, kind)}" for kind, number in scanned.recorded.items()]
+    lines = [f"scanned: {', '.join([*told, f'{scanned.unchanged:,} unchanged'])}"]
+    excluded = [f"{number:,} {_reason(reason)}" for reason, number in sorted(scanned.excluded.items())]
+    if excluded:
+        lines.append(f"cannot be indexed: {'; '.join(excluded)}")
+    left_out = [f"{number:,} {_reason(reason)}" for reason, number in sorted(scanned.left_out.items())]
+    if left_out:
+        lines.append(f"left out: {'; '.join(left_out)}")
+    lines += [
+        f"could not be seen: {safe(trouble.path) or 'the folder itself'}: {safe(trouble.message)}"
+        for trouble in scanned.troubles[:TROUBLES_SHOWN]
+    ]
+    if len(scanned.troubles) > TROUBLES_SHOWN:
+        lines.append(f"and {count(len(scanned.troubles) - TROUBLES_SHOWN, 'more')} that could not be seen")
+    lines += [
+        f"two files with names that look the same: {twins.first!a} and {twins.second!a}"
+        for twins in scanned.twins[:TROUBLES_SHOWN]
+    ]
+    return lines
+
+
+def _reason(reason: str) -> str:
+    try:
+        return Exclusion(reason).text
+    except ValueError:
+        return safe(reason)
+
+
+def summary_message(
+    tally: Counts,
+    exit_code: int,
+    failures: list[messages.Cause],
+    *,
+    put_off: int = 0,
+    next_due_us: int | None = None,
+    store: str = "",
+    seconds: float = 0.0,
+) -> messages.Summary:
+    """The last line of ``run --json``."""
+    return messages.Summary(
+        total=tally.total,
+        indexed=tally.indexed,
+        processing=tally.processing,
+        uploading=tally.uploading,
+        failed=tally.failed,
+        untracked=tally.untracked,
+        excluded=tally.excluded,
+        missing=tally.missing,
+        forgotten=tally.forgotten,
+        exit_code=exit_code,
+        put_off=put_off,
+        next_due_at=iso_or_none(next_due_us),
+        store=store,
+        seconds=round(seconds, 3),
+        failures=tuple(failures),
+    )
+
+
+def show_summary(console: Console, summary: messages.Summary, next_due_us: int | None, now_us: int) -> None:
+    """The result of a run for a person."""
+    names = ("indexed", "failed", "processing", "uploading", "untracked", "excluded", "missing", "forgotten")
+    rows = [(f"{getattr(summary, name):,}", name) for name in names if getattr(summary, name) or name == "indexed"]
+    rows.append((f"{summary.total:,}", f"files in all, {duration(summary.seconds)}"))
+    for line in table(rows, right=(0,)):
+        console.out(line)
+    for cause in summary.failures:
+        said = f": {safe(cause.message)}" if cause.message and cause.message != cause.cause else ""
+        console.out(f"{count(cause.files, 'file')} failed, {safe(cause.cause)}{said}")
+        console.out(f"  for example: objlib-fsm audit {shell_word(cause.example)}")
+    if summary.put_off and next_due_us is not None:
+        verb = "is" if summary.put_off == 1 else "are"
+        console.out(f"{count(summary.put_off, 'file')} {verb} due later: come back at {due(next_due_us, now_us)}")
+
+
+def shell_word(path: str) -> str:
+    """A path as it can be typed in a shell."""
+    import shlex
+
+    return shlex.quote(safe(path))
+
+
+def unreadable(log: SqliteReader) -> list[str]:
+    """Files that this user may not read."""
+    query = "SELECT path FROM files WHERE standing = 1 AND json_extract(record, '$.excluded') = ? ORDER BY path"
+    return [str(path) for (path,) in log.rows(query, (Exclusion.UNREADABLE.value,))]

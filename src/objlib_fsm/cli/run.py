@@ -1,0 +1,76 @@
+"""``run``: scan, resume, upload until everything is done or due later."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+
+from objlib_fsm.cli.exitcodes import ExitCode
+from objlib_fsm.cli.options import Invocation
+from objlib_fsm.cli.options import command as shared
+
+NAME: Final = "run"
+SHORT: Final = "Index a folder, and go on where the last run ended."
+HELP: Final = """Index a folder: scan it, go on where the last run ended, send what is new, confirm every document.
+
+\b
+Examples:
+  objlib-fsm run docs/                  index a folder; it is remembered
+  objlib-fsm run                        go on, after a crash as well as after a change
+  objlib-fsm run docs/ --dry-run        what would be sent, what it costs, how long it takes
+  objlib-fsm run --limit 20 --yes       twenty files, without a question
+  objlib-fsm run --json | tail -1 | jq .failed
+
+Without an API key the files go to a local store, and nothing leaves this machine. Ctrl-C lets what is under way end;
+a second one stops at once. Nothing is lost by either, by a crash or by a cut line.
+
+Exit codes: 0 all done, 3 files failed, 4 something is due later, 6 key or settings, 10 no such folder or store,
+11 another run is at work.
+"""
+
+CONCURRENCY, CONCURRENCY_MIN, CONCURRENCY_MAX = 7, 3, 10
+POLLS, POLLS_MAX = 20, 100
+BATCH_SIZE, BATCH_SIZE_MIN, BATCH_SIZE_MAX = 150, 100, 200
+"""The engine's bounds, without loading it; a test holds them together."""
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What this run is to do."""
+
+    library: Path | None
+    concurrency: int
+    polls: int
+    batch_size: int
+    limit: int | None
+    yes: bool
+    dry_run: bool
+
+
+@shared(service=True)
+def command(
+    inv: Invocation,
+    library: Annotated[
+        Path | None, typer.Argument(metavar="[LIBRARY]", help="The folder; without it the remembered one.")
+    ] = None,
+    concurrency: Annotated[
+        int, typer.Option("--concurrency", min=CONCURRENCY_MIN, max=CONCURRENCY_MAX, help="Uploads at once.")
+    ] = CONCURRENCY,
+    polls: Annotated[int, typer.Option("--polls", min=1, max=POLLS_MAX, help="Look-ups at once.")] = POLLS,
+    batch_size: Annotated[
+        int,
+        typer.Option("--batch-size", min=BATCH_SIZE_MIN, max=BATCH_SIZE_MAX, help="Files of a batch in the report."),
+    ] = BATCH_SIZE,
+    limit: Annotated[int | None, typer.Option("--limit", min=1, metavar="N", help="At most N files.")] = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Send files without asking.", show_default=False)] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would be sent, and change nothing.", show_default=False)
+    ] = False,
+) -> ExitCode:
+    """Run."""
+    from objlib_fsm.cli.running import carry_out
+
+    return carry_out(inv, Wish(library, concurrency, polls, batch_size, limit, yes, dry_run))

@@ -1,0 +1,200 @@
+"""How a run is carried out: the parts put together, signals, progress, and the summary."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import anyio
+
+from objlib_fsm.cli import messages, problems
+from objlib_fsm.cli.backend import Choice, choose, service_for
+from objlib_fsm.cli.console import Console
+from objlib_fsm.cli.dryrun import dry_run
+from objlib_fsm.cli.exitcodes import ExitCode
+from objlib_fsm.cli.live import view_for
+from objlib_fsm.cli.options import Invocation, NotThere, WrongUse
+from objlib_fsm.cli.place import library_root, log_path, own_paths, reading, remembered_root
+from objlib_fsm.cli.plan import consent, nothing_sent_yet, to_send
+from objlib_fsm.cli.render import iso, when
+from objlib_fsm.cli.report import scan_lines, scan_message, show_summary, summary_message
+from objlib_fsm.cli.run import Wish
+from objlib_fsm.cli.shell import opened_shell
+from objlib_fsm.cli.signals import Ender
+from objlib_fsm.cli.status import causes
+from objlib_fsm.engine import progress as notices
+from objlib_fsm.engine.runner import Stop
+from objlib_fsm.engine.session import Options, Session, Shell, Summary, counts, scan
+from objlib_fsm.engine.store import DEFAULT_DISPLAY_NAME
+
+SCAN_TOLD_EVERY_S = 5.0
+
+
+def carry_out(inv: Invocation, wish: Wish) -> ExitCode:
+    """Run as wished; the exit code."""
+    log = log_path(inv)
+    remembered, pin, first = None, None, True
+    if log.exists():
+        with reading(inv) as reader:
+            remembered, pin, first = remembered_root(reader), reader.library().pin, nothing_sent_yet(reader)
+    root = library_root(wish.library, remembered, log)
+    if not root.is_dir():
+        raise NotThere(
+            f"{root}: there is no such folder",
+            "is its disk mounted? Otherwise name the library: objlib-fsm run LIBRARY",
+        )
+    choice = choose(inv, pin)
+    if wish.dry_run:
+        return dry_run(inv, choice, root, log, wish.limit)
+    ask = first and not choice.local and not wish.yes
+    if ask and not sys.stdin.isatty():
+        raise WrongUse(
+            "files of this library were never sent anywhere, and nobody can be asked here",
+            "add --yes to send them, or look first: objlib-fsm run --dry-run",
+        )
+    return anyio.run(_run, inv, wish, choice, root, log, ask)
+
+
+async def _run(inv: Invocation, wish: Wish, choice: Choice, root: Path, log: Path, ask: bool) -> ExitCode:
+    console = inv.console
+    ender = Ender(console)
+    code: ExitCode | None = None
+    with opened_shell(log, "run") as shell:
+        work = _Work(inv, wish, choice, root, log, shell, ender)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(ender.watch)
+            with ender.scope:
+                try:
+                    code = await work.go(ask)
+                except Exception as error:
+                    code = ExitCode(problems.explain(console, error))
+            tasks.cancel_scope.cancel()
+        code = ender.code if ender.code is not None else code
+        assert code is not None
+        work.sum_up(code)
+    return code
+
+
+class _Work:
+    """One run, in the order of what happens."""
+
+    def __init__(
+        self, inv: Invocation, wish: Wish, choice: Choice, root: Path, log: Path, shell: Shell, ender: Ender
+    ) -> None:
+        self.inv, self.wish, self.choice = inv, wish, choice
+        self.console: Console = inv.console
+        self.root, self.log, self.shell, self.ender = root, log, shell, ender
+        self.stop = Stop()
+        self.summary: Summary | None = None
+        self._waiting_us = 0
+
+    async def go(self, ask: bool) -> ExitCode:
+        """Scan, ask when *ask*, and work."""
+        shell, console = self.shell, self.console
+        self._tell(messages.Started(library=str(self.root), log=str(self.log), backend=self.choice.name, run=shell.run))
+        service = service_for(console, self.choice, self.log)
+        async with Session(shell) as session:
+            with self._scan_progress() as told:
+                scanned = await scan(session.journal, shell, self.root, own_paths(self.log), told)
+            if self.inv.json:
+                self._tell(scan_message(scanned, self.root, 0))
+            for line in scan_lines(scanned):
+                console.say(line)
+            if ask:
+                estimate = to_send(shell.log, self.wish.limit, self.choice.tier)
+                store = self.inv.store or DEFAULT_DISPLAY_NAME
+                if estimate.files and not await consent(console, self.choice, store, estimate):
+                    console.say("nothing was sent")
+                    return ExitCode.LATER
+            progress = notices.Progress(self._notice)
+            options = Options(
+                store=self.inv.store,
+                concurrency=self.wish.concurrency,
+                polls=self.wish.polls,
+                batch_size=self.wish.batch_size,
+                limit=self.wish.limit,
+            )
+            self.ender.drain = self._drain
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(view_for(console, progress, shell.clock.monotonic).show)
+                try:
+                    self.summary = await session.run(service, options, progress, self.stop, self.root)
+                finally:
+                    tasks.cancel_scope.cancel()
+            self.ender.drain = None
+        if self.stop.halted is not None:
+            problems.report(console, problems.problem_of(self.stop.halted))
+        assert self.summary is not None
+        return ExitCode(self.summary.exit_code)
+
+    def _drain(self) -> None:
+        self.stop.draining = True
+
+    @contextlib.contextmanager
+    def _scan_progress(self) -> Iterator[Callable[[int, int], None]]:
+        told_at = time.monotonic()
+
+        def told(done: int, total: int) -> None:
+            nonlocal told_at
+            if time.monotonic() - told_at >= SCAN_TOLD_EVERY_S:
+                told_at = time.monotonic()
+                self.console.say(f"reading: {done:,} of {total:,} files")
+
+        yield told
+
+    def _notice(self, notice: notices.Notice) -> None:
+        if self.console.reader_gone:
+            self.stop.draining = True
+        match notice:
+            case notices.FileChanged(path, state, cause):
+                self._tell(messages.File(file=path, state=state, cause=cause))
+            case notices.BatchBegan(batch, files):
+                self._tell(messages.BatchStarted(batch=batch, files=files))
+            case notices.BatchDone(batch, files, succeeded, failed):
+                self._tell(messages.BatchEnded(batch=batch, files=files, succeeded=succeeded, failed=failed))
+            case notices.Waiting(until_us, files) if until_us != self._waiting_us:
+                self._waiting_us = until_us
+                self.console.say(f"waiting until {when(until_us)}: {files:,} due then or later")
+                self._tell(messages.Waiting(until=iso(until_us), files=files))
+
+    def _tell(self, message: messages.Message) -> None:
+        if self.inv.json:
+            self.console.result(messages.document(message))
+
+    def sum_up(self, code: ExitCode) -> None:
+        """The summary, after an error too, as long as the log can be read."""
+        log, summary = self.shell.log, self.summary
+        ended = summary is not None or code in (ExitCode.INTERRUPTED, ExitCode.TERMINATED)
+        if not ended and not self.inv.json:
+            return
+        try:
+            tally, failures = counts(log), causes(log)
+        except Exception as error:
+            if ended:
+                problems.explain(self.console, error)
+            return
+        message = summary_message(
+            tally,
+            code,
+            failures,
+            put_off=summary.put_off if summary else 0,
+            next_due_us=summary.next_due_us if summary else None,
+            store=summary.store if summary else "",
+            seconds=summary.wall_s if summary else 0.0,
+        )
+        if self.inv.json:
+            self._tell(message)
+            return
+        next_due_us = summary.next_due_us if summary else None
+        show_summary(self.console, message, next_due_us, self.shell.clock.now_us())
+        self._say_next(message)
+
+    def _say_next(self, message: messages.Summary) -> None:
+        left = message.untracked + message.uploading + message.processing
+        if left and not message.put_off:
+            self.console.say("next: objlib-fsm run goes on from here")
+        elif message.indexed and not message.failed and not left:
+            self.console.say('next: objlib-fsm ask "QUESTION"')

@@ -1,0 +1,102 @@
+"""Events and effects in words."""
+
+from __future__ import annotations
+
+from typing import Any, Final, NamedTuple
+
+import msgspec
+
+from objlib_fsm.cli.render import clock, due, size
+from objlib_fsm.core import effects as fx
+from objlib_fsm.core import events as e
+from objlib_fsm.core.record import FileRecord
+from objlib_fsm.core.table import TRANSITIONS, Kind, State
+
+_WHY: Final = {(row.source.label, row.event): row.why for row in TRANSITIONS}
+_DULL: Final = frozenset(("taken_at_us", "inode", "device", "mtime_ns", "attempt"))
+"""Fields that say nothing to a person."""
+
+
+class Upcoming(NamedTuple):
+    """What happens next; ``at_us`` when that is not at once."""
+
+    text: str
+    at_us: int | None
+
+
+def why(before: str, kind: Kind) -> str:
+    """The table's line for the event in that state."""
+    return _WHY.get((before, kind), "")
+
+
+def next_in_words(record: FileRecord, now_us: int) -> Upcoming:
+    """What the file needs next at *now_us*."""
+    effect = fx.next_effect(record, now_us)
+    if effect is None:
+        return Upcoming(_at_rest(record), None)
+    if isinstance(effect, fx.Wait):
+        after = fx.next_effect(record, effect.until_us)
+        text = f"nothing before {due(effect.until_us, now_us)}, then: {_doing(after)}"
+        return Upcoming(text, effect.until_us)
+    return Upcoming(f"the next run: {_doing(effect)}", None)
+
+
+def _at_rest(record: FileRecord) -> str:
+    if record.state is State.FAILED:
+        return f"nothing by itself: given up ({record.cause or 'no cause recorded'})"
+    if record.state is State.INDEXED:
+        gone = "" if record.present else "; the file is not on disk any more, its document stays until a prune"
+        return f"nothing: its document is in the store{gone}"
+    if not record.wanted:
+        return "nothing: it was forgotten"
+    if not record.present:
+        return "nothing until it is on disk again"
+    if record.excluded:
+        return f"nothing: left out ({record.excluded})"
+    return "nothing"
+
+
+def _doing(effect: fx.Effect | None) -> str:
+    match effect:
+        case fx.Upload(_, generation):
+            return "upload its bytes" + (f" (generation {generation})" if generation else "")
+        case fx.LookUpRaw(raw):
+            return f"look whether {raw} is in the store, because it is not known what became of its upload"
+        case fx.AwaitActive(raw):
+            return f"ask for {raw} until it is ACTIVE"
+        case fx.ImportRaw(raw):
+            return f"import {raw} into the store"
+        case fx.Poll(operation):
+            return f"ask for the operation {operation}"
+        case fx.LookUpDocument(document):
+            return f"look up the document {document}"
+        case fx.ListDocuments():
+            return "look for its documents in a complete listing of the store"
+        case fx.DeleteDocument(document, reason):
+            return f"delete the document {document} ({reason})"
+        case fx.DeleteRaw(raw, reason):
+            return f"delete {raw} ({reason})"
+        case _:
+            return "nothing"
+
+
+def evidence_in_words(event: e.Event) -> list[str]:
+    """What the event recorded, a line for each thing."""
+    lines = []
+    for name, value in msgspec.to_builtins(event).items():
+        if name in _DULL or value in ("", None, [], 0):
+            continue
+        lines.append(f"{name.removesuffix('_at_us').removesuffix('_bytes').replace('_', ' ')}: {_shown(name, value)}")
+    return lines
+
+
+def _shown(name: str, value: Any) -> str:
+    if name.endswith("_at_us"):
+        return clock(value)
+    if name.endswith("_bytes"):
+        return size(value)
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {_shown(key, inner)}" for key, inner in value.items())
+    if isinstance(value, list):
+        return "; ".join(_shown("", inner) for inner in value)
+    return str(value)
