@@ -3,8 +3,9 @@
 CREATE TABLE events (
   position       INTEGER PRIMARY KEY,   -- global, from 1, without gaps, in commit order
   stream         TEXT    NOT NULL,
+  origin         INTEGER NOT NULL,      -- the position of the stream's first event
   version        INTEGER NOT NULL,      -- within the stream, from 1, without gaps
-  kind           INTEGER NOT NULL,      -- see the table kinds
+  kind           INTEGER NOT NULL,      -- what happened; the codes are in docs/reference/log-format.md
   schema         INTEGER NOT NULL,      -- version of the body's form
   state          INTEGER NOT NULL,      -- the state that the event led to
   recorded_at_us INTEGER NOT NULL,      -- microseconds since 1970 UTC
@@ -16,7 +17,10 @@ CREATE TABLE events (
   hash           BLOB    NOT NULL       -- SHA-256 over the hash before and this row
 ) STRICT;
 
-CREATE UNIQUE INDEX events_by_stream ON events (stream, version);
+-- Stream ids are random, so an index by stream would write a page of its own for every event.  Files that are worked
+-- on at one time were discovered together: by origin their events are neighbours.
+CREATE UNIQUE INDEX events_by_stream ON events (stream) WHERE version = 1;
+CREATE UNIQUE INDEX events_by_origin ON events (origin, version);
 CREATE UNIQUE INDEX events_by_id ON events (event_id);
 
 CREATE TRIGGER events_are_never_changed BEFORE UPDATE ON events
@@ -42,12 +46,13 @@ CREATE TABLE files (
 
 CREATE UNIQUE INDEX files_by_path ON files (path);
 CREATE INDEX files_by_state ON files (state, standing);
-CREATE INDEX files_open ON files (due_at_us, stream) WHERE open = 1;
+CREATE INDEX files_open ON files (due_at_us) WHERE open = 1;
 CREATE INDEX files_expiring ON files (expires_at_us) WHERE expires_at_us IS NOT NULL;
 
 CREATE TABLE names (                    -- every raw file and document ever known
-  name   TEXT PRIMARY KEY,
-  stream TEXT NOT NULL
+  name   TEXT NOT NULL,
+  stream TEXT NOT NULL,
+  PRIMARY KEY (name, stream)
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE projection (

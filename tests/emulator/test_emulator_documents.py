@@ -328,3 +328,34 @@ async def test_a_failed_document_is_explained_only_by_its_operation(tmp_path: Pa
         [document] = [one async for one in await aio.file_search_stores.documents.list(parent=store)]
         assert document.state == types.DocumentState.STATE_FAILED
         assert (await client.get(f"/v1/{store}")).json()["failedDocumentsCount"] == "1"
+
+
+async def test_a_request_that_fails_in_the_middle_changes_nothing(tmp_path: Path, raw: Raw, upload: Upload) -> None:
+    async with local_service(tmp_path / "s.db") as service, raw(service) as client:
+        store = await new_store(client)
+        await upload(client, b"hello", start={"file": {"name": "files/abc"}})
+        db = service.service.context.db
+        db.run("CREATE TEMP TRIGGER broken BEFORE INSERT ON operation BEGIN SELECT raise(ABORT, 'broken disk'); END")
+        failed = await client.post(f"/v1/{store}:importFile", json={"fileName": "files/abc"})
+        assert (failed.status_code, failed.json()["error"]["status"]) == (503, "UNAVAILABLE")
+        assert "broken disk" in failed.json()["error"]["message"]
+        assert service.service.counts()["documents"] == 0
+        db.run("DROP TRIGGER broken")
+        assert (await client.post(f"/v1/{store}:importFile", json={"fileName": "files/abc"})).status_code == 200
+
+
+async def test_a_full_disk_is_unavailable_and_loses_nothing(tmp_path: Path, raw: Raw) -> None:
+    async with local_service(tmp_path / "s.db") as service, raw(service) as client:
+        start = {"X-Goog-Upload-Protocol": "resumable", "X-Goog-Upload-Command": "start"}
+        url = (await client.post("/upload/v1/files", headers=start)).headers["X-Goog-Upload-URL"]
+        db = service.service.context.db
+        pages = db.value("PRAGMA page_count")
+        db.run(f"PRAGMA max_page_count = {pages + 2}").fetchall()
+        finalize = {"X-Goog-Upload-Command": "upload, finalize"}
+        failed = await client.post(url, content=b"x" * 1_000_000, headers=finalize)
+        assert failed.status_code == 503
+        assert "full" in failed.json()["error"]["message"]
+        assert (await client.get("/v1/files")).json() == {}
+        db.run("PRAGMA max_page_count = 1000000").fetchall()
+        done = await client.post(url, content=b"x" * 1_000_000, headers=finalize)
+        assert done.json()["file"]["sizeBytes"] == "1000000"

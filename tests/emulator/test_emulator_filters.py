@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from objlib_fsm.emulator.filters import MAX_DEPTH, FilterError, compile_filter, quote
@@ -152,17 +152,20 @@ TREES = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(tree=TREES, metadata=st.dictionaries(KEYS, VALUES, max_size=3))
 def test_any_combination_means_what_its_parts_mean(tree: tuple[str, Any], metadata: dict[str, Any]) -> None:
     source, expected = tree
     assert compile_filter(source)(metadata) == expected(metadata)
 
 
+@settings(deadline=None)
 @given(value=st.text())
 def test_any_text_can_be_quoted(value: str) -> None:
     assert compile_filter(f"key = {quote(value)}")({"key": value})
 
 
+@settings(deadline=None)
 @given(source=st.text(alphabet="ab=()\"' :<>!ANDORT-\\.1", max_size=40))
 def test_any_text_is_understood_or_refused(source: str) -> None:
     try:

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from objlib_fsm.emulator import shapes
@@ -48,12 +48,14 @@ def bodies(draw: st.DrawFn, shape: Any) -> tuple[Any, Any]:
     return sent, meant
 
 
+@settings(deadline=None)
 @given(data=st.data(), name=st.sampled_from(sorted(SHAPES)))
 def test_both_casings_at_every_depth(data: st.DataObject, name: str) -> None:
     sent, meant = data.draw(bodies(SHAPES[name]))
     assert parse(msgspec.json.encode(sent), SHAPES[name], strict=True) == meant
 
 
+@settings(deadline=None)
 @given(data=st.data(), name=st.sampled_from(sorted(SHAPES)))
 def test_an_unknown_key_anywhere_is_refused_or_dropped(data: st.DataObject, name: str) -> None:
     sent, meant = data.draw(bodies(SHAPES[name]))
@@ -118,6 +120,15 @@ def test_numbers_as_text_and_null_as_absent() -> None:
     body += b' "customMetadata": null}'
     parsed = parse(body, shapes.IMPORT, strict=True)
     assert parsed == {"chunkingConfig": {"whiteSpaceConfig": {"maxTokensPerChunk": 200, "maxOverlapTokens": 20}}}
+
+
+def test_int64_keeps_every_digit() -> None:
+    for sent in (b"9007199254740993", b'"9007199254740993"', b"9223372036854775807", b"-9223372036854775808"):
+        parsed = parse(b'{"sizeBytes": ' + sent + b"}", shapes.STORE, strict=True)
+        assert parsed == {"sizeBytes": int(sent.strip(b'"'))}
+    for sent in (b"9223372036854775808", b'"9223372036854775808"', b'"1_000"', '"\u0663"'.encode(), b"1e400"):
+        with pytest.raises(ApiError):
+            parse(b'{"sizeBytes": ' + sent + b"}", shapes.STORE, strict=True)
 
 
 def test_an_empty_body_is_an_empty_message() -> None:

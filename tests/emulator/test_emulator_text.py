@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from objlib_fsm.emulator import mime, text
@@ -11,6 +11,7 @@ from objlib_fsm.emulator import mime, text
 WORDY = st.text(alphabet="ab. \n\t", max_size=300)
 
 
+@settings(deadline=None)
 @given(source=WORDY, tokens=st.integers(1, 20), overlap=st.integers(0, 19))
 def test_chunks_cover_every_word_once_and_overlap(source: str, tokens: int, overlap: int) -> None:
     overlap = min(overlap, tokens - 1)
@@ -26,6 +27,7 @@ def test_chunks_cover_every_word_once_and_overlap(source: str, tokens: int, over
     assert rebuilt == words
 
 
+@settings(deadline=None)
 @given(source=WORDY, tokens=st.integers(1, 20))
 def test_chunks_are_parts_of_the_text(source: str, tokens: int) -> None:
     assert all(chunk in source and chunk == chunk.strip() for chunk in text.chunks(source, tokens, 0))
@@ -38,6 +40,7 @@ def test_a_word_without_end_is_cut() -> None:
     assert list(text.chunks(" \n ", 5, 1)) == []
 
 
+@settings(deadline=None)
 @given(source=st.text(max_size=200))
 def test_sentences_lose_only_white_space(source: str) -> None:
     parts = text.sentences(source)
@@ -56,6 +59,7 @@ def test_sentences() -> None:
     ]
 
 
+@settings(deadline=None)
 @given(data=st.binary(max_size=100))
 def test_any_bytes_can_be_decoded(data: bytes) -> None:
     assert isinstance(text.decode(data), str)
@@ -67,6 +71,7 @@ def test_decoding() -> None:
     assert text.decode("naïve".encode("latin-1")) == "naïve"
 
 
+@settings(deadline=None)
 @given(source=st.text(alphabet="<>/!-abp &;\n'\"", max_size=100))
 def test_any_markup_can_be_stripped(source: str) -> None:
     assert isinstance(text.strip_markup(source), str)

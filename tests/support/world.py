@@ -17,12 +17,12 @@ from objlib_fsm.emulator.faults import FaultPlan, Rule
 from objlib_fsm.emulator.inprocess import LocalService, local_service
 from objlib_fsm.emulator.settings import Settings
 from objlib_fsm.engine import session as s
-from objlib_fsm.engine.perform import Pace
 from objlib_fsm.engine.progress import Progress
 from objlib_fsm.engine.runner import Stop
 from objlib_fsm.log import lease, replay
 from objlib_fsm.log.file import LogFile, open_log
 from objlib_fsm.remote.gemini import GeminiRemote
+from objlib_fsm.remote.pacing import Pace
 from objlib_fsm.remote.port import Remote, RemoteDocument
 from tests.support.virtual_time import VirtualClock
 

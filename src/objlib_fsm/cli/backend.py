@@ -64,8 +64,9 @@ def choose(inv: Invocation, pin: Pin | None) -> Choice:
         return Choice(LOCAL, None, PLACEHOLDER_KEY, tier)
     if wanted == "auto" and url is None and pin is not None:
         if pin.service == LOCAL:
-            if not inv.api_key_file:
-                return Choice(LOCAL, None, PLACEHOLDER_KEY, tier)
+            if find_key(inv):
+                inv.console.say("this log belongs to the local store: the API key is not used")
+            return Choice(LOCAL, None, PLACEHOLDER_KEY, tier)
         elif pin.service != GEMINI:
             url = _checked_url(pin.service)
     key = find_key(inv)
@@ -135,10 +136,14 @@ def _remembered(console: Console, key: str, source: str) -> str:
     return key
 
 
-def service_for(console: Console, choice: Choice, log: Path) -> Service:
-    """The service, connected to only when it is needed."""
-    from objlib_fsm.engine.perform import Pace
+def service_for(console: Console, choice: Choice, log: Path, *, spent_today: int = 0) -> Service:
+    """The service, connected to only when it is needed.
+
+    ``spent_today`` calls of a daily quota were made before.
+    """
+    from objlib_fsm.engine.clock import SystemClock
     from objlib_fsm.engine.session import Service
+    from objlib_fsm.remote.pacing import Pace, Pacer
 
     if choice.local:
         data = local_store_for(log)
@@ -146,7 +151,8 @@ def service_for(console: Console, choice: Choice, log: Path) -> Service:
         return Service(lambda: _local(choice, data), LOCAL, Pace())
     if choice.url is not None and urlsplit(choice.url).scheme == "http" and not _on_this_machine(choice.url):
         console.say(f"warning: {safe(choice.url)} is not encrypted; key and files can be read on their way")
-    return Service(lambda: _gemini(choice), choice.name, Pace())
+    pacer = Pacer(choice.tier, SystemClock(), spent_today=spent_today)
+    return Service(lambda: _gemini(choice), choice.name, pacer)
 
 
 @contextlib.asynccontextmanager

@@ -85,7 +85,9 @@ class Console:
         if hint:
             self.say(f"  {safe(hint, lines=True)}")
 
-    def _write(self, stream: TextIO, text: str) -> None:
+    def _write(self, stream: TextIO | None, text: str) -> None:
+        if stream is None:
+            return  # The process was started without it.
         try:
             stream.write(self.redact(text) + "\n")
             stream.flush()
@@ -93,3 +95,4 @@ class Console:
             if stream is sys.stdout:
                 self.reader_gone = True
             os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+            # What is still buffered goes nowhere, instead of failing again when the interpreter ends.

@@ -124,12 +124,9 @@ class Drawn(View):
         from rich.console import Console as RichConsole
         from rich.live import Live
 
+        self._styled = self.console.colour and coloured(sys.stderr)
         self._terminal = RichConsole(
-            file=sys.stderr,
-            markup=False,
-            emoji=False,
-            highlight=False,
-            no_color=not (self.console.colour and coloured(sys.stderr)),
+            file=sys.stderr, markup=False, emoji=False, highlight=False, no_color=not self._styled
         )
         self._live = Live(
             console=self._terminal, auto_refresh=False, transient=True, redirect_stdout=False, redirect_stderr=False
@@ -166,7 +163,7 @@ class Drawn(View):
             lines.append((f"  and {count(len(flying) - FILES_SHOWN, 'file')} more in flight", "dim"))
         picture = Text(no_wrap=True, overflow="ellipsis")
         for number, (line, style) in enumerate(lines):
-            picture.append(("\n" if number else "") + line[: columns - 1], style or None)
+            picture.append(("\n" if number else "") + line[: columns - 1], style if self._styled else None)
         return picture
 
 

@@ -124,7 +124,6 @@ class Plan(Message, frozen=True, kw_only=True, tag="plan"):
     tier: str
     backend: str
     first: list[str]
-    deletions: int = 0
     exit_code: int = 0
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import heapq
 import os
 from typing import TYPE_CHECKING, Final
 
@@ -19,7 +20,10 @@ if TYPE_CHECKING:
 NEAR_MATCHES: Final = 5
 
 CANDIDATES_MAX: Final = 200_000
-"""Paths compared for near matches: about a second."""
+"""Paths looked at for near matches: about a second."""
+
+LIKELY: Final = 50
+"""Names compared letter by letter, which takes 20 µs each."""
 
 
 def find(log: SqliteReader, text: str) -> FileRecord:
@@ -81,6 +85,20 @@ def _near(paths: list[str], text: str) -> list[str]:
         near += sorted((path for path in paths if text.lower() in path.lower() and path not in near), key=len)
     if len(near) < NEAR_MATCHES:
         names = [name for name in by_last if abs(len(name) - len(last)) <= 1 + len(last) // 4]
-        for match in difflib.get_close_matches(last, names, NEAR_MATCHES):
+        likely = heapq.nlargest(LIKELY, names, key=lambda name: _overlap(name, last))
+        for match in difflib.get_close_matches(last, likely, NEAR_MATCHES):
             near += [path for path in by_last[match] if path not in near]
     return near[:NEAR_MATCHES]
+
+
+def _overlap(one: str, other: str) -> int:
+    """How many characters agree from the beginning, and from the end: a slip leaves most of both."""
+    ahead = _common(one, other)
+    return ahead + _common(one[:ahead:-1], other[:ahead:-1])
+
+
+def _common(one: str, other: str) -> int:
+    for index, (left, right) in enumerate(zip(one, other, strict=False)):
+        if left != right:
+            return index
+    return min(len(one), len(other))

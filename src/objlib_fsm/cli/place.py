@@ -31,7 +31,7 @@ def log_path(inv: Invocation) -> Path:
         candidate = folder / FOLDER / LOG_NAME
         if candidate.exists():
             return candidate
-    return Path(FOLDER) / LOG_NAME
+    return here / FOLDER / LOG_NAME
 
 
 def local_store_for(log: Path) -> Path:

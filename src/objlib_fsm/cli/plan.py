@@ -13,6 +13,8 @@ from objlib_fsm.cli.console import Console
 from objlib_fsm.cli.options import Tier
 from objlib_fsm.cli.render import count, duration, size
 from objlib_fsm.cli.safe import safe
+from objlib_fsm.core.table import Kind
+from objlib_fsm.remote.budget import TIERS, quota_day_ends_us
 
 if TYPE_CHECKING:
     from objlib_fsm.log.sqlite import SqliteReader
@@ -26,8 +28,7 @@ BYTES_PER_TOKEN: Final = 4
 CALLS_PER_FILE: Final = 2
 """An upload and an import count against the tier's requests per minute; look-ups do not."""
 
-REQUESTS_PER_MINUTE: Final[dict[Tier, int]] = {"free": 5, "tier1": 20, "tier2": 200, "tier3": 2_000}
-"""Requests per minute of each tier that the pacing keeps to."""
+DAY_US: Final = 86_400_000_000
 
 LONG_HOURS: Final = 36.0
 """Raw files live 48 hours: a longer run meets its own expired uploads."""
@@ -53,8 +54,11 @@ class Estimate:
 
     @property
     def hours(self) -> float:
-        """How long the tier's request rate makes it take."""
-        return self.files * CALLS_PER_FILE / REQUESTS_PER_MINUTE[self.tier] / 60
+        """How long the tier's limits make it take: calls a minute, tokens a minute, calls a day."""
+        limit, calls = TIERS[self.tier], self.files * CALLS_PER_FILE
+        hours = max(calls / limit.rpm, self.tokens / limit.tpm) / 60
+        days = calls // limit.daily if limit.daily is not None else 0
+        return max(hours, days * 24.0)
 
     def lines(self) -> list[str]:
         """For a person."""
@@ -62,7 +66,7 @@ class Estimate:
             f"{count(self.files, 'file')}, {size(self.size_bytes)}, about {count(self.tokens, 'token')}",
             f"about ${self.price_usd:.2f} with Gemini at ${USD_PER_MILLION_TOKENS} per million tokens,"
             f" about {duration(self.hours * 3600)} on {self.tier}"
-            f" ({REQUESTS_PER_MINUTE[self.tier]} requests a minute)",
+            f" ({TIERS[self.tier].rpm:.0f} requests a minute)",
         ]
         if self.hours > LONG_HOURS:
             lines.append(
@@ -86,6 +90,16 @@ def to_send(log: SqliteReader, limit: int | None, tier: Tier) -> Estimate:
         (most,),
     )[0]
     return Estimate(files, size_bytes or 0, tier)
+
+
+def spent_today(log: SqliteReader, tier: Tier, now_us: int) -> int:
+    """Calls of today that count against the tier's daily quota; 0 for a tier without one."""
+    if TIERS[tier].daily is None:
+        return 0
+    day_us = quota_day_ends_us(now_us) - DAY_US
+    query = "SELECT count(*) FROM events WHERE kind BETWEEN ? AND ? AND recorded_at_us >= ?"
+    first, last = Kind.UPLOAD_INTENDED.value, Kind.RAW_DELETE_INTENDED.value
+    return int(log.rows(query, (first, last, day_us))[0][0])
 
 
 async def consent(console: Console, choice: Choice, store: str, estimate: Estimate) -> bool:

@@ -28,6 +28,8 @@ class Problem(NamedTuple):
 def explain(console: Console, error: BaseException) -> int:
     """Say what went wrong; the exit code."""
     error = unwrapped(error)
+    if isinstance(error, SystemExit) and error.__context__ is not None:
+        error = error.__context__  # typer ends so when a help text has no reader.
     if isinstance(error, BrokenPipeError) or console.reader_gone:
         return ExitCode.READER_GONE
     if isinstance(error, KeyboardInterrupt):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
@@ -35,6 +36,7 @@ Exit codes: 5 when something differs (without --check: when it could not be put 
 """
 
 STREAMS_SHOWN: Final = 10
+TOLD_EVERY_S: Final = 5.0
 
 
 @shared()
@@ -72,9 +74,14 @@ def command(
     return ExitCode(report.exit_code)
 
 
-def _told(inv: Invocation, events: int):  # type: ignore[no-untyped-def]
+def _told(inv: Invocation, events: int) -> Callable[[int], None]:
+    told_at = time.monotonic()
+
     def progress(position: int) -> None:
-        inv.console.say(f"{position:,} of {events:,} events")
+        nonlocal told_at
+        if time.monotonic() - told_at >= TOLD_EVERY_S:
+            told_at = time.monotonic()
+            inv.console.say(f"{position:,} of {events:,} events")
 
     return progress
 

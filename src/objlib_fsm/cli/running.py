@@ -18,7 +18,7 @@ from objlib_fsm.cli.exitcodes import ExitCode
 from objlib_fsm.cli.live import view_for
 from objlib_fsm.cli.options import Invocation, NotThere, WrongUse
 from objlib_fsm.cli.place import library_root, log_path, own_paths, reading, remembered_root
-from objlib_fsm.cli.plan import consent, nothing_sent_yet, to_send
+from objlib_fsm.cli.plan import consent, nothing_sent_yet, spent_today, to_send
 from objlib_fsm.cli.render import iso, when
 from objlib_fsm.cli.report import scan_lines, scan_message, show_summary, summary_message
 from objlib_fsm.cli.run import Wish
@@ -95,7 +95,8 @@ class _Work:
         """Scan, ask when *ask*, and work."""
         shell, console = self.shell, self.console
         self._tell(messages.Started(library=str(self.root), log=str(self.log), backend=self.choice.name, run=shell.run))
-        service = service_for(console, self.choice, self.log)
+        spent = spent_today(shell.log, self.choice.tier, shell.clock.now_us())
+        service = service_for(console, self.choice, self.log, spent_today=spent)
         async with Session(shell) as session:
             with self._scan_progress() as told:
                 scanned = await scan(session.journal, shell, self.root, own_paths(self.log), told)

@@ -122,9 +122,10 @@ class DocumentFound(msgspec.Struct, frozen=True, tag=True):
 
 
 class DocumentMissing(msgspec.Struct, frozen=True, tag=True):
-    """A look-up by full name says that the document is not there."""
+    """A look-up by full name, begun at ``asked_at_us`` (None: just now), says that the document is not there."""
 
     document: DocumentName
+    asked_at_us: int | None = None
 
 
 class DocumentsFound(msgspec.Struct, frozen=True, tag=True):
@@ -164,11 +165,9 @@ def decide(record: FileRecord, command: Command, now_us: int) -> tuple[e.Event, 
         return _checked(record, command.event, now_us)
     if isinstance(command, Begin):
         return _checked(record, _intent(record, command), now_us)
-    facts = _facts(record, command, now_us)
-    after = record
-    for fact in facts:
-        after = apply(after, fact, now_us)
-    return (*facts, *_verdict(after, command))
+    fact = _fact(record, command, now_us)
+    refused = isinstance(command, Failed) and _refused(record, command)
+    return (fact, *_verdict(apply(record, fact, now_us), command, refused))
 
 
 def decide_all(record: FileRecord, commands: Sequence[Command], now_us: int) -> tuple[e.Event, ...] | Rejected:
@@ -188,7 +187,7 @@ def _checked(record: FileRecord, event: e.Event, now_us: int) -> tuple[e.Event, 
     rejected = check(record, event)
     if rejected is not None:
         return rejected
-    return (event, *_verdict(apply(record, event, now_us), None))
+    return (event, *_verdict(apply(record, event, now_us), None, False))
 
 
 def _intent(record: FileRecord, command: Begin) -> e.Event:
@@ -212,42 +211,49 @@ def _intent(record: FileRecord, command: Begin) -> e.Event:
     return e.RawDeleteIntended(call, effect.raw, effect.why, attempt)
 
 
-def _facts(record: FileRecord, report: Report, now_us: int) -> tuple[e.Event, ...]:
+def _fact(record: FileRecord, report: Report, now_us: int) -> e.Event:
     match report:
         case Uploaded(call, raw, payload, generation, state, size_bytes, expires_at_us):
-            return (e.UploadDone(call, raw, payload, generation, state, size_bytes, expires_at_us),)
+            return e.UploadDone(call, raw, payload, generation, state, size_bytes, expires_at_us)
         case Accepted(call, operation):
-            return (e.ImportAccepted(call, operation),)
+            return e.ImportAccepted(call, operation)
         case Deleted(call, target, Call.DELETE_DOCUMENT, found):
-            return (e.DocumentDeleted(call, DocumentName(target), found),)
+            return e.DocumentDeleted(call, DocumentName(target), found)
         case Deleted(call, target, _, found):
-            return (e.RawDeleted(call, RawFileName(target), found),)
+            return e.RawDeleted(call, RawFileName(target), found)
         case Failed(call, what, failure):
-            return (_failure(record, call, what, failure, now_us),)
+            return _failure(record, call, what, failure, now_us)
         case LookUpFailed(what, failure):
-            return (_failed(record, EventId(""), what, failure, now_us),)
+            return _failed(record, EventId(""), what, failure, now_us)
         case RawFound(raw, payload, generation, state, size_bytes, expires_at_us, polls, first_us):
-            return (e.RawSeen(raw, payload, generation, state, size_bytes, expires_at_us, polls, first_us),)
+            return e.RawSeen(raw, payload, generation, state, size_bytes, expires_at_us, polls, first_us)
         case RawMissing(raw, generation):
-            if any(call.what is Call.UPLOAD and call.target == raw for call in record.calls):
-                return (e.RawAbsent(raw),)
-            return (e.RawGone(raw, generation, "expired"),)
+            return _missing_raw(record, raw, generation, now_us)
         case RawLost(raw, generation, why, message):
-            return (e.RawGone(raw, generation, why, message),)
+            return e.RawGone(raw, generation, why, message)
         case OperationFinished(operation, result, document, message, polls, first_us, last_us):
-            return (e.OperationEnded(operation, result, document, message, polls, first_us, last_us),)
+            return e.OperationEnded(operation, result, document, message, polls, first_us, last_us)
         case DocumentFound(document):
-            return (e.DocumentSeen(document),)
-        case DocumentMissing(document):
-            return (_missing_document(record, document, now_us),)
+            return e.DocumentSeen(document)
+        case DocumentMissing(document, asked_at_us):
+            return _missing_document(record, document, now_us if asked_at_us is None else asked_at_us, now_us)
         case DocumentsFound(began_at_us, documents):
-            return (e.DocumentsListed(began_at_us, documents),)
+            return e.DocumentsListed(began_at_us, documents)
 
 
-def _missing_document(record: FileRecord, name: DocumentName, now_us: int) -> e.Event:
-    """Gone, unless it was named so recently that the service may not show it yet."""
+def _missing_raw(record: FileRecord, name: RawFileName, generation: int, now_us: int) -> e.Event:
+    """Gone; but while its upload is open, not arrived: sent again at once the first time, later with growing waits."""
+    if all(call.what is not Call.UPLOAD or call.target != name for call in record.calls):
+        return e.RawGone(name, generation, "expired")
+    if record.look_ups == 0:
+        return e.RawAbsent(name)
+    return e.RawAbsent(name, policy.after_s(now_us, policy.backoff_s(record.stream, record.look_ups)))
+
+
+def _missing_document(record: FileRecord, name: DocumentName, asked_at_us: int, now_us: int) -> e.Event:
+    """Gone, unless it had been named so recently that the service may not have shown it yet."""
     known = next((d for d in record.documents if d.name == name), None)
-    if known is not None and now_us < policy.after_s(known.seen_at_us, policy.SETTLE_S):
+    if known is not None and asked_at_us < policy.after_s(known.seen_at_us, policy.SETTLE_S):
         failure = Failure(Outcome.UNAVAILABLE, Reason.GONE, f"{name} is not shown yet")
         return _failed(record, EventId(""), Call.LOOK_UP_DOCUMENT, failure, now_us)
     return e.DocumentGone(name)
@@ -277,20 +283,29 @@ def _failed(record: FileRecord, call: EventId, what: Call, failure: Failure, now
     )
 
 
-def _verdict(r: FileRecord, report: Report | None) -> tuple[e.Event, ...]:
+def _refused(record: FileRecord, report: Failed) -> bool:
+    """Whether the service refused what the file waits for; an outcome that comes later than that decides nothing."""
+    if report.failure.outcome is not Outcome.REJECTED or report.payload != record.payload_hash:
+        return False
+    calls = [call.id for call in record.calls if call.payload == record.payload_hash]
+    return report.call in calls or any(i.call == report.call for i in record.imports)
+
+
+def _verdict(r: FileRecord, report: Report | None, refused: bool) -> tuple[e.Event, ...]:
     """What follows from the facts that *r* now holds."""
     if not r.here:
         return ()
-    document = r.document
-    proven = document is not None and document.payload == r.payload
-    if proven and document is not None and r.state is not State.INDEXED and report is not None:
-        indexed = e.FileIndexed(document.name)
-        return (indexed,) if r.state is State.PROCESSING else (e.DocumentClaimed(document.name), indexed)
+    proof = r.proof
     if r.state is State.INDEXED:
-        return () if proven else (e.StartedOver("the store lost its document"),)
-    if report is None or r.state not in (State.UPLOADING, State.PROCESSING):
+        return () if proof is not None else (e.StartedOver("the store lost its document"),)
+    if report is None:
         return ()
-    if isinstance(report, Failed) and report.failure.outcome is Outcome.REJECTED and report.payload == r.payload_hash:
+    if proof is not None:
+        indexed = e.FileIndexed(proof.name)
+        return (indexed,) if r.state is State.PROCESSING else (e.DocumentClaimed(proof.name), indexed)
+    if r.state is State.FAILED:
+        return ()
+    if isinstance(report, Failed) and refused:
         return (e.GaveUp(report.failure.reason, report.failure.message),)
     if _undecided(r):
         return ()
@@ -298,10 +313,10 @@ def _verdict(r: FileRecord, report: Report | None) -> tuple[e.Event, ...]:
         return (e.GaveUp("given up by the service", _told(r, f"it failed {r.setbacks} times")),)
     if r.attempts >= policy.ATTEMPTS_MAX:
         return (e.GaveUp(r.problem.reason if r.problem else "attempts used up", _told(r, f"{r.attempts} attempts")),)
-    if isinstance(report, RawLost | RawMissing) and r.raw is None and r.state is State.UPLOADING:
-        return (e.StartedOver("the raw file is gone"),) if _lost(report, r) else ()
     if r.state is State.PROCESSING and r.raw is None:
         return (e.StartedOver("no document, and the raw file is gone"),)
+    if r.state is State.UPLOADING and isinstance(report, RawLost | RawMissing) and _lost(report, r):
+        return (e.StartedOver("the raw file is gone"),)
     return ()
 
 
@@ -313,7 +328,8 @@ def _undecided(r: FileRecord) -> bool:
 
 
 def _lost(report: RawLost | RawMissing, r: FileRecord) -> bool:
-    return any(raw.name == report.raw and not raw.alive for raw in r.raws)
+    """Whether that raw file was the one to import."""
+    return r.raw is None and any(raw.name == report.raw and raw.gone for raw in r.raws)
 
 
 def _told(r: FileRecord, count: str) -> str:

@@ -131,54 +131,49 @@ def _wanted_effect(r: FileRecord, now_us: int) -> Effect | None:
         return DeleteDocument(doomed.name, doomed.role.value if r.wanted else "forgotten")
     if not r.wanted:
         for raw in r.raws:
-            if raw.alive:
+            if raw.state != "GONE":
                 return DeleteRaw(raw.name, "forgotten")
-    if r.here and r.state in (State.UNTRACKED, State.UPLOADING):
-        return _towards_import(r, now_us)
-    if r.here and r.state is State.PROCESSING:
-        return _towards_indexed(r, now_us)
-    return _settle(r)
+    if r.here and not r.terminal:
+        return _onward(r, now_us)
+    if r.here and r.candidate is not None:
+        return LookUpDocument(r.candidate.name)
+    if not r.settled:
+        return ListDocuments(after_s(r.last_import_at_us, SETTLE_S))
+    return None
 
 
 def _doomed_document(r: FileRecord) -> Document | None:
     """The next document that must go.
 
-    A superseded one goes only after its successor is ACTIVE; all go when the file was forgotten.
+    A superseded one goes only when another one stands for the file; all go when the file was forgotten.
     """
     current = r.document
     for document in r.live_documents:
         if not r.wanted or document.role in (Role.DEAD, Role.DUPLICATE):
             return document
-        if document.role is Role.SUPERSEDED and current is not None and r.state is State.INDEXED:
+        if document.role is Role.SUPERSEDED and current is not None:
             return document
     return None
 
 
-def _towards_import(r: FileRecord, now_us: int) -> Effect:
+def _onward(r: FileRecord, now_us: int) -> Effect:
+    """The next step of a file that the store should hold; what may have been done already is looked for first."""
     claimed = _of_payload(r)
     if claimed is not None:
         return LookUpDocument(claimed.name)
     call = r.open_call(Call.UPLOAD)
     if call is not None:
         return LookUpRaw(RawFileName(call.target), call.payload, call.generation)
+    for waiting in r.imports:
+        if waiting.payload == r.payload_hash:
+            return _resolve(waiting)
     raw = r.raw
     if raw is None:
+        if r.state is State.PROCESSING:
+            return ListDocuments(after_s(r.last_import_at_us, SETTLE_S))
         return Upload(r.payload_hash, r.generation)
     if raw.state != "ACTIVE":
         return AwaitActive(raw.name, raw.payload, raw.generation)
-    return _import(raw, now_us)
-
-
-def _towards_indexed(r: FileRecord, now_us: int) -> Effect:
-    claimed = _of_payload(r)
-    if claimed is not None:
-        return LookUpDocument(claimed.name)
-    mine = [i for i in r.imports if i.payload == r.payload_hash]
-    if mine:
-        return _resolve(mine[-1])
-    raw = r.raw
-    if raw is None:
-        return ListDocuments(after_s(r.last_import_at_us, SETTLE_S))
     return _import(raw, now_us)
 
 
@@ -187,13 +182,6 @@ def _resolve(waiting: Import) -> Effect:
     if waiting.operation is not None and not waiting.ended:
         return Poll(waiting.operation, waiting.payload, waiting.at_us, after_s(waiting.at_us, POLL_TOTAL_S))
     return ListDocuments(after_s(waiting.at_us, SETTLE_S))
-
-
-def _settle(r: FileRecord) -> Effect | None:
-    """For a file that is done or withdrawn: find the documents that nobody knows yet."""
-    if not r.settled:
-        return ListDocuments(after_s(r.last_import_at_us, SETTLE_S))
-    return None
 
 
 def _of_payload(r: FileRecord) -> Document | None:

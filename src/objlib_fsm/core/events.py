@@ -294,10 +294,11 @@ class RawSeen(Event, frozen=True, omit_defaults=True):
 
 
 class RawAbsent(Event, frozen=True, omit_defaults=True):
-    """A look-up by name found nothing: the upload did not arrive (yet)."""
+    """A look-up by name found nothing: the upload did not arrive (yet), and is repeated not before ``due_at_us``."""
 
     kind = Kind.RAW_ABSENT
     raw: RawFileName
+    due_at_us: int | None = None
 
 
 class RawGone(Event, frozen=True, omit_defaults=True):
@@ -537,13 +538,14 @@ class Codec:
 
     def decode(self, kind: int, schema: int, body: bytes) -> Event:
         """The event of a stored row.  Raises `UnreadableEvent`."""
+        current = self._schema.get(kind)
+        if current is None:
+            raise UnreadableEvent(f"event kind {kind} is unknown: the log was written by a newer program")
         try:
-            if schema == self._schema[kind]:
+            if schema == current:
                 event: Event = self._decode[kind](body)
                 return event
             return self._upcast(Kind(kind), schema, body)
-        except KeyError:
-            raise UnreadableEvent(f"event kind {kind} is unknown: the log was written by a newer program") from None
         except (msgspec.MsgspecError, UnicodeDecodeError) as error:
             raise UnreadableEvent(f"the body of a {Kind(kind).label} event cannot be read: {error}") from None
 
@@ -556,7 +558,12 @@ class Codec:
             )
         fields = msgspec.json.decode(body, type=dict[str, Any])
         for version in range(schema, current):
-            fields = self._upcasts[kind, version](fields)
+            try:
+                fields = self._upcasts[kind, version](fields)
+            except (LookupError, TypeError, ValueError) as error:
+                raise UnreadableEvent(
+                    f"the body of a {kind.label} event of schema version {version} cannot be read: {error!r}"
+                ) from None
         return msgspec.convert(fields, self._types[kind])
 
 

@@ -15,8 +15,8 @@ import msgspec
 from transitions import EventData, Machine, MachineError
 
 from objlib_fsm.core import events as e
-from objlib_fsm.core.record import FileRecord
-from objlib_fsm.core.table import FILE_KINDS, INITIAL, TRANSITIONS, Kind, State
+from objlib_fsm.core.record import FileRecord, Role
+from objlib_fsm.core.table import FACTS, FILE_KINDS, INITIAL, TRANSITIONS, Kind, State
 
 Guard = Callable[[FileRecord, e.Event], bool]
 
@@ -79,6 +79,7 @@ def _may_import(record: FileRecord, event: e.Event) -> bool:
     return (
         isinstance(event, e.ImportIntended)
         and _is_here(record, event)
+        and event.payload == record.payload_hash
         and raw is not None
         and raw.name == event.raw
         and raw.state == "ACTIVE"
@@ -89,14 +90,30 @@ def _may_import(record: FileRecord, event: e.Event) -> bool:
 
 def _is_proven(record: FileRecord, event: e.Event) -> bool:
     """The named document is of the current payload and was seen ACTIVE."""
-    document = record.document
+    proof = record.proof
     return (
         isinstance(event, e.FileIndexed)
         and _is_here(record, event)
-        and document is not None
-        and document.name == event.document
-        and document.payload == record.payload
+        and proof is not None
+        and proof.name == event.document
     )
+
+
+def _may_delete_document(record: FileRecord, event: e.Event) -> bool:
+    """The document is known, and is not the one that the store should hold, or its deletion has begun."""
+    if not isinstance(event, e.DocumentDeleteIntended):
+        return False
+    needed = (Role.CURRENT, Role.CANDIDATE) if record.here else ()
+    may_go = any(d.name == event.document and d.role not in needed for d in record.live_documents)
+    return may_go or record.call_on(event.document) is not None
+
+
+def _may_delete_raw(record: FileRecord, event: e.Event) -> bool:
+    """The raw file is known and not known to be gone, or its deletion has begun."""
+    if not isinstance(event, e.RawDeleteIntended):
+        return False
+    known = any(raw.name == event.raw and raw.state != "GONE" for raw in record.raws)
+    return known or record.call_on(event.raw) is not None
 
 
 GUARDS: Final[dict[str, Guard]] = {
@@ -113,12 +130,23 @@ GUARDS: Final[dict[str, Guard]] = {
         _may_upload,
         _may_import,
         _is_proven,
+        _may_delete_document,
+        _may_delete_raw,
     )
 }
 
 
+_ABOUT_RECORD: Final = frozenset(
+    {"is_new", "is_known", "is_present", "is_missing", "is_excluded", "is_wanted", "is_unwanted", "is_here"}
+)
+"""The guards that do not look at the event."""
+
+
 class Rejected(msgspec.Struct, frozen=True):
-    """A command that the file's state does not allow.  Nothing was changed."""
+    """A command that the file's state does not allow.  Nothing was changed.
+
+    ``allowed`` are the kinds that would be; facts are left out, they always are.
+    """
 
     stream: str
     path: str
@@ -203,7 +231,7 @@ def check(record: FileRecord, event: e.Event) -> Rejected | None:
         record.version,
         record.state,
         event.kind,
-        allowed(record.state),
+        _possible(record, event),
         _GUARD_OF.get((record.state, event.kind), ""),
     )
 
@@ -211,6 +239,16 @@ def check(record: FileRecord, event: e.Event) -> Rejected | None:
 def allowed(state: State) -> tuple[Kind, ...]:
     """The kinds of event that have a row for *state*, without regard to guards, in the order of their codes."""
     return tuple(kind for kind in FILE_KINDS if state.label in MACHINE.events[kind.label].transitions)
+
+
+def _possible(record: FileRecord, event: e.Event) -> tuple[Kind, ...]:
+    """The kinds, facts aside, that have a row for the record's state and a guard that the record does not refute."""
+    possible = []
+    for kind in allowed(record.state):
+        guard = _GUARD_OF[record.state, kind]
+        if kind not in FACTS and (guard not in _ABOUT_RECORD or GUARDS[guard](record, event)):
+            possible.append(kind)
+    return tuple(possible)
 
 
 def explain() -> str:

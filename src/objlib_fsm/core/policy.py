@@ -91,16 +91,18 @@ def backoff_s(key: str, attempt: int) -> float:
 
 
 def retry_delay_s(record: FileRecord, failure: Failure) -> float:
-    """How long after its next failed attempt the file waits: the server's delay if it named one, else backoff.
+    """How long after its next failed attempt the file waits: backoff, or the server's delay if that is longer.
 
-    After `ATTEMPTS_PER_PASS` attempts the file steps back for `SECOND_PASS_DELAY_S`.
+    After `ATTEMPTS_PER_PASS` attempts the file steps back for `SECOND_PASS_DELAY_S`, after `ATTEMPTS_MAX`, or when the
+    attempt has itself waited in vain, for `LATER_S`.
     """
-    attempt = record.attempts + 1
+    attempt = record.attempts + record.look_ups + 1
     if attempt > ATTEMPTS_MAX or (failure.reason is Reason.TIMEOUT and failure.outcome is Outcome.UNAVAILABLE):
-        return LATER_S
-    delay_s = backoff_s(record.stream, (attempt - 1) % ATTEMPTS_PER_PASS + 1)
-    if attempt % ATTEMPTS_PER_PASS == 0:
+        delay_s = LATER_S
+    elif attempt % ATTEMPTS_PER_PASS == 0:
         delay_s = SECOND_PASS_DELAY_S
+    else:
+        delay_s = backoff_s(record.stream, attempt % ATTEMPTS_PER_PASS)
     return max(delay_s, failure.retry_after_s or 0.0)
 
 

@@ -57,7 +57,7 @@ class Document(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Raw(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A raw file ever known.  ``state`` is the service's word, or ``GONE``."""
+    """A raw file ever named.  ``state`` is the service's word, ``GONE``, or empty while nobody has seen it."""
 
     name: RawFileName
     payload: str
@@ -68,9 +68,14 @@ class Raw(msgspec.Struct, frozen=True, omit_defaults=True):
     seen_at_us: int = 0
 
     @property
+    def gone(self) -> bool:
+        """Known to be gone or FAILED."""
+        return self.state in ("GONE", "FAILED")
+
+    @property
     def alive(self) -> bool:
-        """Not known to be gone or FAILED."""
-        return self.state not in ("GONE", "FAILED")
+        """Seen, and not known to be gone or FAILED."""
+        return bool(self.state) and not self.gone
 
 
 class OpenCall(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -86,7 +91,7 @@ class OpenCall(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Import(msgspec.Struct, frozen=True, omit_defaults=True):
-    """An import whose document is not known yet."""
+    """An import whose document is not known yet.  ``at_us`` is the last moment it may have been on its way."""
 
     call: EventId
     payload: str
@@ -95,7 +100,6 @@ class Import(msgspec.Struct, frozen=True, omit_defaults=True):
     operation: OperationName | None = None
     ended: str = ""
     """How polling ended, empty while the operation may still be polled."""
-    document: DocumentName | None = None
 
 
 class Problem(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -112,9 +116,10 @@ class Problem(msgspec.Struct, frozen=True, omit_defaults=True):
 class FileRecord(msgspec.Struct, omit_defaults=True):
     """One file as its events tell it.
 
-    ``version`` counts its events.  ``attempts`` are the failed attempts at the present step, ``setbacks`` the
-    documents and raw files of this payload that the service itself gave up, ``imports_sent`` how often this payload
-    was imported.  ``settled`` is False while the store may hold documents of the file that nobody knows.
+    ``version`` counts its events.  ``attempts`` are the failed calls at the present step, ``look_ups`` the look-ups in
+    a row that were of no use: they make it wait, never give up.  ``setbacks`` are the imports, documents and raw files
+    of this payload that the service itself gave up, ``imports_sent`` how often this payload was imported.
+    ``settled`` is False while the store may hold documents of the file that nobody knows.
     """
 
     stream: StreamId
@@ -143,6 +148,7 @@ class FileRecord(msgspec.Struct, omit_defaults=True):
     last_import_at_us: int = 0
     settled: bool = True
     attempts: int = 0
+    look_ups: int = 0
     setbacks: int = 0
     due_at_us: int | None = None
     problem: Problem | None = None
@@ -151,8 +157,8 @@ class FileRecord(msgspec.Struct, omit_defaults=True):
 
     @property
     def here(self) -> bool:
-        """Wanted, on disk, and not excluded: the store should hold it."""
-        return self.wanted and self.present and not self.excluded
+        """Wanted, on disk, not excluded, and its bytes known: the store should hold it."""
+        return self.wanted and self.present and not self.excluded and bool(self.payload_hash)
 
     @property
     def payload(self) -> str:
@@ -181,6 +187,14 @@ class FileRecord(msgspec.Struct, omit_defaults=True):
         return None
 
     @property
+    def proof(self) -> Document | None:
+        """The document that proves ``indexed``: of the current payload, seen ACTIVE, and not about to be deleted."""
+        document = self.document
+        if document is None or document.payload != self.payload or self.call_on(document.name) is not None:
+            return None
+        return document
+
+    @property
     def candidate(self) -> Document | None:
         """A document of the current payload that is not yet ACTIVE."""
         for document in self.documents:
@@ -192,6 +206,10 @@ class FileRecord(msgspec.Struct, omit_defaults=True):
     def live_documents(self) -> tuple[Document, ...]:
         """Every document not known to be gone."""
         return tuple(d for d in self.documents if d.role is not Role.GONE)
+
+    def call_on(self, target: str) -> OpenCall | None:
+        """The call on that raw file or document without a known outcome."""
+        return next((call for call in self.calls if call.target == target), None)
 
     def open_call(self, what: Call) -> OpenCall | None:
         """The latest call of that sort without a known outcome."""

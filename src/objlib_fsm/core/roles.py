@@ -24,18 +24,21 @@ def assign(documents: Iterable[Document], payload: str) -> tuple[Document, ...]:
     keep = _choose([d for d in active if d.payload == payload])
     successor = keep is not None
     if keep is None:
-        keep = _choose([d for d in active if d.payload != payload])
-    return tuple(
-        d if d.role is (role := _role(d, keep, successor, payload)) else msgspec.structs.replace(d, role=role)
-        for d in known
-    )
+        keep = _choose(active)
+    return tuple([_with_role(d, _role(d, keep, successor, payload)) for d in known])
 
 
 def _choose(active: list[Document]) -> Document | None:
+    if len(active) < 2:
+        return active[0] if active else None
     for document in active:
         if document.role is Role.CURRENT:
             return document
-    return min(active, key=lambda d: (d.created_at_us, d.name), default=None)
+    return min(active, key=lambda d: (d.created_at_us, d.name))
+
+
+def _with_role(document: Document, role: Role) -> Document:
+    return document if document.role is role else msgspec.structs.replace(document, role=role)
 
 
 def _role(document: Document, keep: Document | None, successor: bool, payload: str) -> Role:

@@ -212,8 +212,8 @@ TRANSITIONS: Final[tuple[Transition, ...]] = (
     Transition(_U, Kind.IMPORT_INTENDED, _P, "may_import", "a raw file of these bytes is still alive"),
     Transition(_UP, Kind.IMPORT_INTENDED, _P, "may_import", "its raw file is ACTIVE"),
     Transition(_P, Kind.IMPORT_INTENDED, _P, "may_import", "the earlier import left no document"),
-    *_every(Kind.DOCUMENT_DELETE_INTENDED, "a document that must go", "is_known"),
-    *_every(Kind.RAW_DELETE_INTENDED, "a raw file that must go", "is_known"),
+    *_every(Kind.DOCUMENT_DELETE_INTENDED, "a document that must go", "may_delete_document"),
+    *_every(Kind.RAW_DELETE_INTENDED, "a raw file that must go", "may_delete_raw"),
     # Outcomes and observations: facts.
     *_every(Kind.UPLOAD_DONE, "the service has the bytes"),
     *_every(Kind.IMPORT_ACCEPTED, "the service began an import operation"),

@@ -74,6 +74,7 @@ class _Wire:
         admission = service.admit(call)
         body = await self._read(receive, service.drain_bytes_per_s(admission))
         if body is None:
+            service.abandoned()
             return
         call.body = body
         await _deliver(scope, receive, send, await service.respond_drained(call, admission))

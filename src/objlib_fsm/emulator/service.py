@@ -74,7 +74,7 @@ class Service:
         self.settings = context.settings
         self.faults = faults
         self.requests: Counter[str] = Counter()
-        """Requests per endpoint; "unknown" for the others."""
+        """Requests per endpoint; "unknown" for the others, "abandoned" for those whose body never came whole."""
         self.log: deque[Logged] = deque(maxlen=LOGGED_REQUESTS)
         self.sleep = sleep
         self._ordinal = 0
@@ -158,6 +158,10 @@ class Service:
             )
         )
         return reply
+
+    def abandoned(self) -> None:
+        """Count a request whose client left before its body was there; it is not processed."""
+        self.requests["abandoned"] += 1
 
     def _perform(self, endpoint: Endpoint, call: Call, rule: Rule | None) -> Reply:
         context = self.context

@@ -25,6 +25,9 @@ ANY: Final = "ANY"
 Shape: TypeAlias = "str | Mapping[str, tuple[str, Any]] | list[Any]"
 
 _CAPITAL: Final = re.compile("[A-Z]")
+_INTEGER: Final = re.compile(r"[+-]?\d{1,19}", re.ASCII)
+_NUMBER: Final = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?", re.ASCII)
+"""What a number written as text looks like; Python's own float() takes much more."""
 
 
 def snake(name: str) -> str:
@@ -149,14 +152,22 @@ def _scalar(value: Any, shape: str) -> int | float | bool | None:
         return value if isinstance(value, bool) else None
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         return None
+    if isinstance(value, str) and not _NUMBER.fullmatch(value):
+        return None
     try:
         number = float(value)
         if shape is NUMBER:
             return number if math.isfinite(number) else None
-        whole = int(value)
+        # Digits are taken as they are: above 2^53 a float would lose some.  2e1 is an integer all the same.
+        if isinstance(value, int) or (isinstance(value, str) and _INTEGER.fullmatch(value)):
+            whole = int(value)
+        elif number.is_integer():
+            whole = int(number)
+        else:
+            return None
     except (ValueError, OverflowError):
         return None
-    return whole if whole == number and -(2**63) <= whole < 2**63 else None
+    return whole if -(2**63) <= whole < 2**63 else None
 
 
 def _violation(path: str, text: str) -> ApiError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import html
 import re
 from collections.abc import Iterator
@@ -19,7 +20,6 @@ _BLOCK: Final = re.compile(
 _TAG: Final = re.compile(r"<[/A-Za-z][^<>]*>")
 _BLANKS: Final = re.compile(r"[^\S\n]+")
 _LINES: Final = re.compile(r"\s*\n\s*\n\s*")
-_WORD: Final = re.compile(r"\S+")
 _SENTENCE: Final = re.compile(r"(?<=[.!?])\s+|\n\s*\n|\n(?=\s*[-*#>|]\s)")
 
 MAX_WORD_CHARS: Final = 400
@@ -48,20 +48,25 @@ def chunks(source: str, tokens: int, overlap: int) -> Iterator[str]:
 
     Pieces are parts of the text as it is, white space included.
     """
-    spans: list[tuple[int, int]] = []
-    fresh = False
-    for match in _WORD.finditer(source):
-        begin, end = match.span()
-        for cut in range(begin, end, MAX_WORD_CHARS):
-            spans.append((cut, min(cut + MAX_WORD_CHARS, end)))
-            if len(spans) == tokens:
-                yield source[spans[0][0] : spans[-1][1]]
-                spans = spans[tokens - overlap :]
-                fresh = False
-                continue
-            fresh = True
-    if spans and fresh:
-        yield source[spans[0][0] : spans[-1][1]]
+    chunk, step = _words(tokens), _words(tokens - overlap)
+    start = len(source) - len(source.lstrip())
+    while start < len(source):
+        end = _end(chunk, source, start)
+        yield source[start:end].rstrip()
+        if end == len(source):
+            return
+        start = _end(step, source, start)
+
+
+@functools.lru_cache(maxsize=16)
+def _words(count: int) -> re.Pattern[str]:
+    """So many words at most, with the white space behind each: the loop over words runs in the regex engine."""
+    return re.compile(rf"(?:\S{{1,{MAX_WORD_CHARS}}}\s*){{1,{count}}}")
+
+
+def _end(words: re.Pattern[str], source: str, start: int) -> int:
+    match = words.match(source, start)
+    return len(source) if match is None else match.end()
 
 
 def sentences(source: str) -> list[str]:

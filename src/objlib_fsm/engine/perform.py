@@ -6,8 +6,7 @@ written until they end.  A loop that is told to stop returns no report, and the 
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Mapping
 from typing import Final
 
 import anyio
@@ -25,31 +24,13 @@ from objlib_fsm.engine.listing import SharedListing, fact_of
 from objlib_fsm.engine.store import check_store
 from objlib_fsm.library.names import display_name
 from objlib_fsm.library.payload import Payload
+from objlib_fsm.remote.pacing import Pace as Pace
 from objlib_fsm.remote.port import CallFailed, DocumentState, RawFile, RawState, Remote
 
 Reports = tuple[d.Report, ...]
 
 PASSING: Final = (Outcome.THROTTLED, Outcome.UNAVAILABLE, Outcome.UNCERTAIN)
 """A look-up that ends so is made again within its own time."""
-
-
-class Pace:
-    """How often calls are made; the local store needs no pacing."""
-
-    first_poll_at_once = True
-
-    @asynccontextmanager
-    async def mutation(self, tokens: int = 0) -> AsyncIterator[None]:
-        """Around a call that changes something."""
-        yield
-
-    @asynccontextmanager
-    async def read(self) -> AsyncIterator[None]:
-        """Around a look-up."""
-        yield
-
-    def observe(self, failure: Failure | None) -> None:
-        """What became of a call; None for done."""
 
 
 class Performer:
@@ -90,6 +71,7 @@ class Performer:
             )
         except CallFailed as failed:
             if failed.failure.reason is Reason.EXISTS:
+                self._pace.observe(None)
                 return await self.look_up_raw(fx.LookUpRaw(name, effect.payload, effect.generation))
             return (self._failed(call, Call.UPLOAD, failed.failure, effect.payload),)
         self._pace.observe(None)
@@ -126,6 +108,7 @@ class Performer:
             await self._remote.delete_document(effect.document)
         except CallFailed as failed:
             if failed.failure.reason is Reason.GONE:
+                self._pace.observe(None)
                 return (d.Deleted(call, effect.document, Call.DELETE_DOCUMENT, False),)
             return (self._failed(call, Call.DELETE_DOCUMENT, failed.failure),)
         self._pace.observe(None)
@@ -138,6 +121,7 @@ class Performer:
         except CallFailed as failed:
             if failed.failure.reason in (Reason.GONE, Reason.FORBIDDEN):
                 await check_store(self._clock, self._remote, self._store)
+                self._pace.observe(None)
                 return (d.Deleted(call, effect.raw, Call.DELETE_RAW, False),)
             return (self._failed(call, Call.DELETE_RAW, failed.failure),)
         self._pace.observe(None)
@@ -291,7 +275,8 @@ class Performer:
         return d.Failed(call, what, failure, payload)
 
     def _raise_halt(self, failure: Failure) -> None:
-        self._pace.observe(failure)
+        """After a look-up that failed."""
+        self._pace.observe(failure, changes=False)
         if failure.outcome is Outcome.HALTED:
             raise Halted(failure)
 

@@ -17,9 +17,10 @@ from objlib_fsm.core.ids import RunId, StoreName
 from objlib_fsm.core.paths import part_text
 from objlib_fsm.core.table import State
 from objlib_fsm.engine.clock import Clock
+from objlib_fsm.engine.errors import Halted
 from objlib_fsm.engine.journal import Journal
 from objlib_fsm.engine.listing import SharedListing
-from objlib_fsm.engine.perform import Pace, Performer
+from objlib_fsm.engine.perform import Performer
 from objlib_fsm.engine.progress import Progress
 from objlib_fsm.engine.runner import Ended, Runner, Stop
 from objlib_fsm.engine.scanning import Scanned, scan_library
@@ -30,6 +31,7 @@ from objlib_fsm.log.contract import Fenced
 from objlib_fsm.log.file import LogFile
 from objlib_fsm.log.sqlite import SqliteReader
 from objlib_fsm.log.writer import RunSync
+from objlib_fsm.remote.pacing import Pace
 from objlib_fsm.remote.port import Remote
 
 CONCURRENCY: Final = 7
@@ -196,7 +198,7 @@ class Session:
             anyio.CapacityLimiter(options.polls),
             stop,
         )
-        progress.concurrency = options.concurrency
+        _attach(pace, options.concurrency, progress, stop)
         worker = Worker(
             self.journal,
             performer,
@@ -236,6 +238,18 @@ class Session:
         else:
             code = FAILED_EXIT if tally.failed or unreadable else 0
         return Summary(tally, code, ended.put_off, ended.next_due_us, store, wall_s, unreadable)
+
+
+def _attach(pace: Pace, concurrency: int, progress: Progress, stop: Stop) -> None:
+    """Show what the pacing does, and end the run when it says that going on is hopeless."""
+
+    def changed() -> None:
+        progress.concurrency, progress.breaker, progress.throttled = pace.concurrency, pace.breaker, pace.throttled
+        if pace.hopeless is not None:
+            stop.halted = stop.halted or Halted(pace.hopeless)
+
+    pace.attach(concurrency, stop, changed)
+    changed()
 
 
 async def remember_root(journal: Journal, root: Path) -> None:

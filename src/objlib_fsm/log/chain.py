@@ -13,32 +13,31 @@ from typing import Final
 GENESIS: Final = hashlib.sha256(b"objlib-fsm event log 1").digest()
 """The hash before the first event."""
 
-ROW_TEXT: Final = (
-    "position||char(10)||stream||char(10)||version||char(10)||kind||char(10)||schema||char(10)||state||char(10)"
-    "||recorded_at_us||char(10)||event_id||char(10)||run||char(10)||actor||char(10)||causation||char(10)||body"
+COLUMNS: Final = (
+    "position",
+    "stream",
+    "origin",
+    "version",
+    "kind",
+    "schema",
+    "state",
+    "recorded_at_us",
+    "event_id",
+    "run",
+    "actor",
+    "causation",
+    "body",
 )
-"""The same text as `row_text`, as SQLite expression: made in C, replay is a third faster with it."""
+
+ROW_TEXT: Final = "||char(10)||".join(COLUMNS)
+"""The text that a row's hash covers, as SQLite expression."""
+
+_FORMAT: Final = "\n".join(["%s"] * len(COLUMNS))
 
 
-def row_text(
-    position: int,
-    stream: str,
-    version: int,
-    kind: int,
-    schema: int,
-    state: int,
-    recorded_at_us: int,
-    event_id: str,
-    run: str,
-    actor: str,
-    causation: str,
-    body: str,
-) -> str:
-    """The text of a row that its hash covers."""
-    return (
-        f"{position}\n{stream}\n{version}\n{kind}\n{schema}\n{state}\n{recorded_at_us}\n"
-        f"{event_id}\n{run}\n{actor}\n{causation}\n{body}"
-    )
+def row_text(columns: tuple[int | str, ...]) -> str:
+    """The same text from the values of `COLUMNS`."""
+    return _FORMAT % columns
 
 
 def link(before: bytes, text: str) -> bytes:

@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Sequence
-from typing import NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol
 
 import msgspec
 
-from objlib_fsm.core.events import Event
+from objlib_fsm.core.events import LEASE_STREAM, LIBRARY_STREAM, Event
 from objlib_fsm.core.ids import EventId, RunId, StreamId
 from objlib_fsm.core.library_record import LibraryRecord
 from objlib_fsm.core.record import FileRecord
-from objlib_fsm.core.table import Kind, State
+from objlib_fsm.core.table import Family, Kind, State
+
+OWN_STREAMS: Final = frozenset((LIBRARY_STREAM, LEASE_STREAM))
+"""The library's own; every other stream is a file's."""
 
 
 class Expect(enum.Enum):
@@ -48,6 +51,16 @@ class Append(msgspec.Struct, frozen=True):
     events: tuple[NewEvent, ...]
     at_us: int
     epoch: int | None = None
+
+    def __post_init__(self) -> None:
+        own = self.stream in OWN_STREAMS
+        assert self.events, "an append without events"
+        assert own or self.expected is not Expect.ANY, "only the library's own streams may be appended to blindly"
+        assert "\n" not in self.stream
+        for new in self.events:
+            assert (new.event.kind.family is Family.LIBRARY) is own, f"{new.event.kind.label} on stream {self.stream}"
+            assert "\n" not in new.id
+            assert "\n" not in new.causation
 
 
 class AppendResult(NamedTuple):

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from objlib_fsm.core import events as e
 from objlib_fsm.core.events import LIBRARY_STREAM
-from objlib_fsm.core.ids import SHORT_ID_BYTES, EventId, LibraryId, RunId, short_id
+from objlib_fsm.core.ids import SHORT_ID_BYTES, LibraryId, RunId, new_event_id, short_id
 from objlib_fsm.log.contract import Append, AppendRefused, AppendResult, Expect, NewEvent, VersionConflict
+from objlib_fsm.log.group import GroupCommit
 from objlib_fsm.log.replay import put_in_place, rebuild
 from objlib_fsm.log.sqlite import SqliteReader, create, open_for_reading, open_for_writing
-from objlib_fsm.log.writer import Committer, GroupCommit, RunSync
+from objlib_fsm.log.writer import Committer, RunSync
 
 
 class LogFile(SqliteReader):
@@ -19,6 +21,7 @@ class LogFile(SqliteReader):
 
     def __init__(self, path: Path, *, run: RunId, actor: str, run_sync: RunSync) -> None:
         super().__init__(open_for_reading(path), path)
+        self.run = run
         self._writer = SqliteReader(open_for_writing(path), path)
         self._committer = Committer(self._writer, run=run, actor=actor)
         self._group = GroupCommit(self._committer, run_sync)
@@ -33,10 +36,14 @@ class LogFile(SqliteReader):
 
     def append_now(self, append: Append) -> AppendResult:
         """`append` for a caller that is not async."""
-        outcome = self._committer.commit((append,))[0]
+        (outcome,) = self.append_many_now((append,))
         if isinstance(outcome, AppendRefused):
             raise outcome
         return outcome
+
+    def append_many_now(self, appends: Sequence[Append]) -> Sequence[AppendResult | AppendRefused]:
+        """`append_all` for a caller that is not async, in one transaction."""
+        return self._committer.commit(appends)
 
     def close(self) -> None:
         """Close both connections."""
@@ -69,9 +76,7 @@ def open_log(
     log = LogFile(path, run=run, actor=actor, run_sync=run_sync)
     if not log.library().library:
         library = LibraryId(short_id(random_bytes(SHORT_ID_BYTES)))
-        born = NewEvent(EventId(short_id(random_bytes(16))), e.LibraryCreated(library))
-        try:
+        born = NewEvent(new_event_id(random_bytes), e.LibraryCreated(library))
+        with contextlib.suppress(VersionConflict):  # Another process made it meanwhile.
             log.append_now(Append(LIBRARY_STREAM, Expect.NO_STREAM, (born,), now_us))
-        except VersionConflict:
-            pass  # Another process made it meanwhile.
     return log

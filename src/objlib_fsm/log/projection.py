@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from collections.abc import Iterable
+from typing import Any, Final, NamedTuple
 
 import apsw
 import msgspec
@@ -15,13 +16,15 @@ from objlib_fsm.core.record import FileRecord
 
 _encode = msgspec.json.Encoder().encode
 
-UPSERT: Final = (
-    "INSERT INTO files (stream, version, path, state, standing, open, due_at_us, expires_at_us, record) "
-    "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (stream) DO UPDATE SET version = excluded.version, "
-    "path = excluded.path, state = excluded.state, standing = excluded.standing, open = excluded.open, "
-    "due_at_us = excluded.due_at_us, expires_at_us = excluded.expires_at_us, record = excluded.record"
+COLUMNS: Final = "stream, version, path, state, standing, open, due_at_us, expires_at_us, record"
+
+INSERT: Final = f"INSERT INTO files ({COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"  # noqa: S608
+UPDATE: Final = (
+    "UPDATE files SET version = ?2, path = ?3, state = ?4, standing = ?5, open = ?6, due_at_us = ?7, "
+    "expires_at_us = ?8, record = ?9 WHERE stream = ?1"
 )
-NAME: Final = "INSERT INTO names (name, stream) VALUES (?, ?) ON CONFLICT (name) DO NOTHING"
+UPDATE_RECORD: Final = "UPDATE files SET version = ?2, record = ?3 WHERE stream = ?1"
+INSERT_NAME: Final = "INSERT INTO names (name, stream) VALUES (?, ?) ON CONFLICT DO NOTHING"
 TIP: Final = (
     "INSERT INTO projection (one, position, hash, fold_version, library) VALUES (1, ?, ?, ?, ?) "
     "ON CONFLICT (one) DO UPDATE SET position = excluded.position, hash = excluded.hash, "
@@ -45,18 +48,18 @@ def standing(record: FileRecord) -> int:
 
 
 def row(record: FileRecord) -> tuple[Any, ...]:
-    """The row of ``files`` for *record*."""
-    raw = record.raw
-    expires_at_us = raw.expires_at_us if raw is not None and record.here and not record.terminal else None
+    """The row of ``files`` for *record*, as `COLUMNS`."""
+    waits = not record.terminal
+    raw = record.raw if waits and record.here else None
     return (
         record.stream,
         record.version,
         record.path,
         record.state.value,
         standing(record),
-        next_effect(record, NO_TIME_US) is not None,
+        int(waits or next_effect(record, NO_TIME_US) is not None),
         record.due_at_us,
-        expires_at_us,
+        raw.expires_at_us if raw is not None else None,
         _encode(record).decode(),
     )
 
@@ -69,6 +72,37 @@ def names(record: FileRecord) -> list[tuple[str, StreamId]]:
     ]
 
 
+class Stored(NamedTuple):
+    """A file as the projection has it: its record and the row made from it."""
+
+    record: FileRecord
+    row: tuple[Any, ...]
+
+
+def write(db: apsw.Connection, files: Iterable[tuple[Stored, Stored | None]]) -> None:
+    """Write what files are now, given what is stored of each.
+
+    Most events change nothing but the record; the columns with an index are left alone then.
+    """
+    new, changed, moved_on, named = [], [], [], []
+    for now, before in files:
+        record, columns = now
+        if before is None:
+            new.append(columns)
+            named.extend(names(record))
+            continue
+        if columns[2:8] == before.row[2:8]:
+            moved_on.append((columns[0], columns[1], columns[8]))
+        else:
+            changed.append(columns)
+        known = before.record
+        if len(record.raws) != len(known.raws) or len(record.documents) != len(known.documents):
+            named.extend(names(record))
+    for statement, rows in (INSERT, new), (UPDATE, changed), (UPDATE_RECORD, moved_on), (INSERT_NAME, named):
+        if rows:
+            db.executemany(statement, rows)
+
+
 def write_tip(db: apsw.Connection, position: int, digest: bytes, library: LibraryRecord) -> None:
     """Say up to which event the projection goes."""
     db.execute(TIP, (position, digest, FOLD_VERSION, _encode(library).decode()))
@@ -79,8 +113,8 @@ def write_all(
 ) -> None:
     """Replace the whole projection.  In the caller's transaction."""
     db.execute("DELETE FROM files; DELETE FROM names; DELETE FROM projection")
-    db.executemany(UPSERT, (row(record) for record in files.values()))
-    db.executemany(NAME, (pair for record in files.values() for pair in names(record)))
+    db.executemany(INSERT, (row(record) for record in files.values()))
+    db.executemany(INSERT_NAME, (pair for record in files.values() for pair in names(record)))
     if position:
         write_tip(db, position, digest, library)
 
@@ -88,23 +122,17 @@ def write_all(
 def drift(db: apsw.Connection, files: dict[str, FileRecord], library: LibraryRecord) -> list[str]:
     """The streams whose stored projection is not what the fold says, sorted; empty is as it should be."""
     wrong: set[str] = set()
-    seen = 0
-    for stored in db.execute(
-        "SELECT stream, version, path, state, standing, open, due_at_us, expires_at_us, record FROM files"
-    ):
-        seen += 1
-        record = files.get(str(stored[0]))
+    missing = set(files)
+    for stored in db.execute(f"SELECT {COLUMNS} FROM files"):  # noqa: S608
+        stream = str(stored[0])
+        missing.discard(stream)
+        record = files.get(stream)
         if record is None or stored != row(record):
-            wrong.add(str(stored[0]))
-    if seen != len(files):
-        known = {str(stream) for (stream,) in db.execute("SELECT stream FROM files")}
-        wrong.update(stream for stream in files if stream not in known)
-    named = dict(db.execute("SELECT name, stream FROM names"))
-    for record in files.values():
-        for name, stream in names(record):
-            if named.pop(name, None) != stream:
-                wrong.add(stream)
-    wrong.update(named.values())
+            wrong.add(stream)
+    wrong |= missing
+    named = {(str(name), str(stream)) for name, stream in db.execute("SELECT name, stream FROM names")}
+    due = {pair for record in files.values() for pair in names(record)}
+    wrong.update(stream for _, stream in named ^ due)
     stored_library = db.execute("SELECT library FROM projection").get
     if (stored_library or "{}") != _encode(library).decode():
         wrong.add("library")

@@ -6,26 +6,30 @@ import hashlib
 from collections.abc import Callable, Iterator
 from typing import Any, Final
 
-import apsw
 import msgspec
 
-from objlib_fsm.core.events import CODEC, LEASE_STREAM, LIBRARY_STREAM, UnreadableEvent
+from objlib_fsm.core.events import CODEC, UnreadableEvent
 from objlib_fsm.core.fold import HistoryBroken, digest, new_record, step
-from objlib_fsm.core.ids import StreamId
 from objlib_fsm.core.library_record import LibraryRecord, apply_library
 from objlib_fsm.core.record import FileRecord
+from objlib_fsm.core.table import LIBRARY_KINDS
 from objlib_fsm.log import chain, projection
-from objlib_fsm.log.contract import LogDamaged
-from objlib_fsm.log.sqlite import RESTORE_HINT, SqliteReader, explained
+from objlib_fsm.log.contract import OWN_STREAMS, LogDamaged
+from objlib_fsm.log.sqlite import RESTORE_HINT, SqliteReader, explained, explained_content
 
 PROGRESS_EVERY: Final = 50_000
 """Events between two calls of the progress callback: several a second."""
 
+KIND_OF_LIBRARY: Final = min(LIBRARY_KINDS)
+"""Codes from here on are about the library."""
+
 _QUERY: Final = (
-    "SELECT position, stream, version, kind, schema, state, recorded_at_us, body, hash, "
-    f"{chain.ROW_TEXT} FROM events WHERE position <= ? ORDER BY position"
+    "SELECT position, stream, origin, version, kind, schema, state, recorded_at_us, body, hash, "  # noqa: S608
+    f"CAST({chain.ROW_TEXT} AS BLOB) FROM events WHERE position <= ? ORDER BY position"
 )
-_OWN: Final = frozenset((LIBRARY_STREAM, LEASE_STREAM))
+
+
+_FOR_EVER: Final = (1 << 63) - 1
 
 
 class Rebuilt(msgspec.Struct):
@@ -51,45 +55,60 @@ def rebuild(reader: SqliteReader, *, upto: int | None = None, progress: Callable
 
 
 def _rebuild(reader: SqliteReader, upto: int | None, progress: Callable[[int], None] | None) -> Rebuilt:
-    files: dict[str, FileRecord] = {}
-    versions: dict[str, int] = {}
+    by_origin: dict[int, FileRecord] = {}
+    own_versions: dict[int, int] = {}
     library, before, expected, mismatches = LibraryRecord(), chain.GENESIS, 0, []
     decode, sha256 = CODEC.decode, hashlib.sha256
-    limit = upto if upto is not None else 1 << 62
-    for row in _rows(reader.connection, limit):
-        position, stream, version, kind, schema, state, at_us, body, link, text = row
+    for row in _rows(reader, upto):
+        position, stream, origin, version, kind, schema, state, at_us, body, link, text = row
         expected += 1
         if position != expected:
             raise _damaged(reader, expected, "is missing")
-        before = sha256(before + text.encode()).digest()
+        before = sha256(before + text).digest() if text is not None else b""
         if before != link:
             raise _damaged(reader, position, "is not what was written: its hash does not fit")
         try:
             event = decode(kind, schema, body)
-            if stream in _OWN:
+            if kind >= KIND_OF_LIBRARY:
                 library = apply_library(library, event, at_us)
-                versions[stream] = folded_version = versions.get(stream, 0) + 1
+                due = own_versions[origin] = own_versions.get(origin, 0) + 1
+                if stream not in OWN_STREAMS:
+                    raise HistoryBroken(f"a {event.kind.label} does not belong to a file")
             else:
-                record = files.get(stream)
+                record = by_origin.get(origin)
                 if record is None:
-                    record = files[stream] = new_record(StreamId(stream))
+                    record = by_origin[origin] = new_record(stream)
+                    if stream in OWN_STREAMS:
+                        raise HistoryBroken(f"a {event.kind.label} does not belong to the library")
+                elif record.stream != stream:
+                    raise HistoryBroken(f"it belongs to stream {record.stream}")
                 step(record, event, at_us)
-                folded_version = record.version
+                due = record.version
                 if record.state != state:
                     mismatches.append(position)
+            if version != due:
+                raise HistoryBroken(f"it has version {version} where {due} is due")
+            if version == 1 and origin != position:
+                raise HistoryBroken(f"its stream begins with it, not with event {origin}")
         except UnreadableEvent as error:
-            raise _damaged(reader, position, f"cannot be read: {error}") from None
-        except HistoryBroken as error:
-            raise _damaged(reader, position, f"cannot be: {error}") from None
-        if folded_version != version:
-            raise _damaged(reader, position, f"has version {version} where {folded_version} is due")
+            raise _damaged(reader, position, f"cannot be read: {error}") from error
+        except Exception as error:
+            raise _damaged(reader, position, f"cannot be: {error}") from error
         if progress is not None and position % PROGRESS_EVERY == 0:
             progress(position)
+    files = {str(record.stream): record for record in by_origin.values()}
     return Rebuilt(files, library, expected, expected, before, mismatches)
 
 
-def _rows(db: apsw.Connection, limit: int) -> Iterator[Any]:
-    return db.execute(_QUERY, (limit,))
+def _rows(reader: SqliteReader, upto: int | None) -> Iterator[Any]:
+    """The rows, as far as they can be read."""
+    read = 0
+    try:
+        for row in reader.connection.execute(_QUERY, (upto if upto is not None else _FOR_EVER,)):
+            read += 1
+            yield row
+    except UnicodeDecodeError as error:
+        raise _damaged(reader, read + 1, f"cannot be read: {error}") from error
 
 
 def _damaged(reader: SqliteReader, position: int, what: str) -> LogDamaged:
@@ -105,7 +124,7 @@ def put_in_place(reader: SqliteReader, rebuilt: Rebuilt) -> None:
     """Replace the projection by what was rebuilt, unless somebody appended meanwhile: then what they wrote is folded
     in first.  Raises `LogError`."""
     db = reader.connection
-    with explained(reader.path):
+    with explained_content(reader.path):
         db.execute("BEGIN IMMEDIATE")
         try:
             head = db.execute("SELECT coalesce(max(position), 0) FROM events").get
@@ -118,7 +137,18 @@ def put_in_place(reader: SqliteReader, rebuilt: Rebuilt) -> None:
             raise
 
 
+def check_pages(reader: SqliteReader) -> None:
+    """Have SQLite check every page, and that each index fits its table: what `rebuild` does not read.
+
+    Raises `LogDamaged`.
+    """
+    with explained_content(reader.path):
+        for (found,) in reader.connection.execute("PRAGMA integrity_check(1)"):
+            if found != "ok":
+                raise LogDamaged(f"{reader.path}: the log is damaged: {found}", RESTORE_HINT)
+
+
 def projection_drift(reader: SqliteReader, rebuilt: Rebuilt) -> list[str]:
     """The streams whose projection is not what was rebuilt."""
-    with explained(reader.path):
+    with explained_content(reader.path):
         return projection.drift(reader.connection, rebuilt.files, rebuilt.library)

@@ -18,7 +18,7 @@ from objlib_fsm.core.library_record import LibraryRecord
 from objlib_fsm.core.record import FileRecord
 from objlib_fsm.core.table import Kind, State
 from objlib_fsm.log.contract import LogBusy, LogDamaged, LogError, LogTooNew, LogUnavailable, NoLog, Recorded
-from objlib_fsm.resources import migrations
+from objlib_fsm.resources import Migration, migrations
 
 APPLICATION_ID: Final = 0x4F424C46
 """``OBLF``: what ``file`` and SQLite tools see in the file's header."""
@@ -32,6 +32,7 @@ FOLDER_MODE: Final = 0o700
 """A library's names and history are the owner's business."""
 
 REPLAY_HINT: Final = "run `objlib-fsm replay`"
+_PERMISSION_HINT: Final = "check the folder's permissions and the disk"
 RESTORE_HINT: Final = (
     "keep the file as it is, restore a copy of the log, and run `objlib-fsm replay --check` on it; "
     "the documents in the store are not affected"
@@ -41,8 +42,27 @@ _T = TypeVar("_T")
 _EVENT_COLUMNS: Final = (
     "position, stream, version, kind, schema, state, recorded_at_us, event_id, run, actor, causation, body"
 )
-_decode_record = msgspec.json.Decoder(FileRecord).decode
-_decode_library = msgspec.json.Decoder(LibraryRecord).decode
+ORIGIN: Final = "SELECT position FROM events WHERE stream = ? AND version = 1"
+"""Where a stream begins: its events are found by this, not by the stream's id."""
+
+decode_record = msgspec.json.Decoder(FileRecord).decode
+decode_library = msgspec.json.Decoder(LibraryRecord).decode
+
+
+_ELSE: Final = (
+    apsw.AbortError,
+    apsw.AuthError,
+    apsw.EmptyError,
+    apsw.InterruptError,
+    apsw.LockedError,
+    apsw.NoLFSError,
+    apsw.NotFoundError,
+    apsw.ProtocolError,
+    apsw.RangeError,
+    apsw.SchemaChangeError,
+)
+_CUT_SHORT: Final = frozenset((apsw.SQLITE_IOERR_SHORT_READ, apsw.SQLITE_IOERR_CORRUPTFS, apsw.SQLITE_IOERR_DATA))
+"""I/O errors that say something of the file's content, not of the disk or the permissions."""
 
 
 @contextlib.contextmanager
@@ -50,20 +70,47 @@ def explained(path: Path) -> Iterator[None]:
     """Turns what SQLite and damaged content raise into `LogError`, with the file and what to do."""
     try:
         yield
-    except (apsw.CorruptError, apsw.NotADBError, UnicodeDecodeError, msgspec.MsgspecError) as error:
-        raise LogDamaged(f"{path}: the log is damaged: {error}", RESTORE_HINT) from error
     except UnreadableEvent as error:
         raise LogDamaged(
             f"{path}: {error}", "use the program's newest version, or restore a copy of the log"
         ) from error
+    except (UnicodeDecodeError, msgspec.MsgspecError) as error:
+        raise LogDamaged(f"{path}: the log is damaged: {error}", RESTORE_HINT) from error
+    except apsw.NotADBError as error:
+        raise LogDamaged(f"{path}: this is not a log, or its first page is damaged", RESTORE_HINT) from error
     except apsw.BusyError as error:
         raise LogBusy(f"{path}: another process has kept it locked for {BUSY_TIMEOUT_S:.0f} s", "try again") from error
     except apsw.FullError as error:
         raise LogUnavailable(f"{path}: the disk is full", "free some space and run the command again") from error
-    except (apsw.ReadOnlyError, apsw.PermissionsError, apsw.CantOpenError, apsw.IOError) as error:
-        raise LogUnavailable(f"{path}: {error}", "check the folder's permissions and the disk") from error
+    except apsw.IOError as error:
+        if getattr(error, "extendedresult", None) in _CUT_SHORT:
+            raise LogDamaged(f"{path}: the log is damaged: {error}", RESTORE_HINT) from error
+        raise LogUnavailable(f"{path}: {error}", _PERMISSION_HINT) from error
+    except (apsw.ReadOnlyError, apsw.PermissionsError, apsw.CantOpenError) as error:
+        raise LogUnavailable(f"{path}: {error}", _PERMISSION_HINT) from error
+    except (apsw.CorruptError, apsw.FormatError, apsw.InternalError, apsw.TooBigError, apsw.NoMemError) as error:
+        raise LogDamaged(f"{path}: the log is damaged: {error}", RESTORE_HINT) from error
     except apsw.SQLError as error:
         raise LogDamaged(f"{path}: the log lacks what this program needs: {error}", RESTORE_HINT) from error
+    except (apsw.ConstraintError, apsw.MismatchError) as error:
+        raise LogDamaged(f"{path}: the log contradicts itself: {error}", RESTORE_HINT) from error
+    except _ELSE as error:
+        raise LogUnavailable(f"{path}: {error}", "try again") from error
+
+
+@contextlib.contextmanager
+def explained_content(path: Path) -> Iterator[None]:
+    """`explained`, for code that takes stored values for what they should be.
+
+    SQLite does not check the types of what it reads: from a damaged page anything may come, in any column.
+    """
+    with explained(path):
+        try:
+            yield
+        except (TypeError, ValueError, AttributeError, KeyError, IndexError, OverflowError) as error:
+            if isinstance(error, UnreadableEvent | UnicodeDecodeError | msgspec.MsgspecError):
+                raise
+            raise LogDamaged(f"{path}: the log is damaged: {error}", RESTORE_HINT) from error
 
 
 def connect(path: Path, *, read_only: bool = False) -> apsw.Connection:
@@ -94,21 +141,21 @@ def open_for_writing(path: Path) -> apsw.Connection:
 
     Raises `LogError`.
     """
-    if not path.exists():
-        raise NoLog(f"{path}: there is no log", "run `objlib-fsm run LIBRARY` to make one")
+    _must_be_there(path)
     with explained(path):
         connection = connect(path)
         _check_identity(connection, path)
+        if connection.readonly("main"):
+            raise LogUnavailable(f"{path}: may not be written", _PERMISSION_HINT)
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute("PRAGMA synchronous=FULL")
-        _migrate(connection)
+        migrate(connection, migrations())
         return connection
 
 
 def open_for_reading(path: Path) -> apsw.Connection:
     """A connection that cannot write.  Raises `LogError`."""
-    if not path.exists():
-        raise NoLog(f"{path}: there is no log", "run `objlib-fsm run LIBRARY` to make one")
+    _must_be_there(path)
     with explained(path):
         connection = connect(path, read_only=True)
         _check_identity(connection, path)
@@ -117,6 +164,15 @@ def open_for_reading(path: Path) -> apsw.Connection:
             open_for_writing(path).close()
             connection = connect(path, read_only=True)
         return connection
+
+
+def _must_be_there(path: Path) -> None:
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        raise NoLog(f"{path}: there is no log", "run `objlib-fsm run LIBRARY` to make one") from None
+    except OSError as error:
+        raise LogUnavailable(f"{path}: {error.strerror}", _PERMISSION_HINT) from error
 
 
 def _check_identity(connection: apsw.Connection, path: Path) -> None:
@@ -133,19 +189,21 @@ def _check_identity(connection: apsw.Connection, path: Path) -> None:
         )
 
 
-def _migrate(connection: apsw.Connection) -> None:
-    if connection.pragma("user_version") >= migrations()[-1].number:
+def migrate(connection: apsw.Connection, steps: Sequence[Migration]) -> None:
+    """Bring the file to the newest format, each step in one transaction: a step that fails leaves the one before."""
+    if connection.pragma("user_version") >= steps[-1].number:
         return
-    for migration in migrations():
+    for step in steps:
         connection.execute("BEGIN IMMEDIATE")
         try:
-            if connection.pragma("user_version") < migration.number:
-                connection.execute(migration.sql)
+            if connection.pragma("user_version") < step.number:
+                connection.execute(step.sql)
                 connection.execute(f"PRAGMA application_id={APPLICATION_ID}")
-                connection.execute(f"PRAGMA user_version={migration.number}")
+                connection.execute(f"PRAGMA user_version={step.number}")
             connection.execute("COMMIT")
         except BaseException:
-            connection.execute("ROLLBACK")
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
             raise
 
 
@@ -162,31 +220,32 @@ class SqliteReader:
 
     def version(self, stream: StreamId) -> int:
         """The version of the stream's last event, 0 when there is none."""
-        return self._get(lambda db: db.execute("SELECT max(version) FROM events WHERE stream = ?", (stream,)).get or 0)
+        query = f"SELECT max(version) FROM events WHERE origin = ({ORIGIN})"  # noqa: S608
+        return self._get(lambda db: db.execute(query, (stream,)).get or 0)
 
     def library(self) -> LibraryRecord:
         """The library's own record."""
         text = self._get(lambda db: db.execute("SELECT library FROM projection").get)
-        return self._decoded(_decode_library, text) if text else LibraryRecord()
+        return self._decoded(decode_library, text) if text else LibraryRecord()
 
     def record(self, stream: StreamId) -> FileRecord | None:
         """The file's record, None when there is no such stream."""
         text = self._get(lambda db: db.execute("SELECT record FROM files WHERE stream = ?", (stream,)).get)
-        return self._decoded(_decode_record, text) if text else None
+        return self._decoded(decode_record, text) if text else None
 
     def by_path(self, path: str) -> FileRecord | None:
         """The record of the file that has this path."""
         text = self._get(lambda db: db.execute("SELECT record FROM files WHERE path = ?", (path,)).get)
-        return self._decoded(_decode_record, text) if text else None
+        return self._decoded(decode_record, text) if text else None
 
     def by_name(self, name: str) -> FileRecord | None:
         """The record of the file that a raw file or document of this name was ever made from."""
-        stream = self._get(lambda db: db.execute("SELECT stream FROM names WHERE name = ?", (name,)).get)
+        stream = self._get(lambda db: db.execute("SELECT min(stream) FROM names WHERE name = ?", (name,)).get)
         return self.record(StreamId(stream)) if stream else None
 
     def read(self, stream: StreamId, after_version: int = 0) -> Sequence[Recorded]:
         """The stream's events."""
-        return self._events("stream = ? AND version > ? ORDER BY version", (stream, after_version))
+        return self._events(f"origin = ({ORIGIN}) AND version > ? ORDER BY version", (stream, after_version))
 
     def since(self, position: int, limit: int) -> Sequence[Recorded]:
         """At most *limit* events after *position*."""
@@ -194,14 +253,19 @@ class SqliteReader:
 
     def records(self, where: str = "1", arguments: Sequence[Any] = ()) -> Iterator[FileRecord]:
         """Records by a condition on the columns of ``files``."""
-        with explained(self.path):
+        with explained_content(self.path):
             for (text,) in self.connection.execute(f"SELECT record FROM files WHERE {where}", arguments):  # noqa: S608
-                yield _decode_record(text)
+                yield decode_record(text)
 
     def open_streams(self) -> Sequence[StreamId]:
         """Files that need something, those whose raw file expires first at the front."""
         order = "expires_at_us IS NULL, expires_at_us, rowid"
         return [StreamId(s) for (s,) in self.rows(f"SELECT stream FROM files WHERE open = 1 ORDER BY {order}")]  # noqa: S608
+
+    def touched_by_others(self, position: int, run: str) -> Sequence[StreamId]:
+        """The files to which another run appended after *position*."""
+        query = "SELECT DISTINCT stream FROM events WHERE position > ? AND run <> ? AND kind < 64"
+        return [StreamId(stream) for (stream,) in self.rows(query, (position, run))]
 
     @contextlib.contextmanager
     def snapshot(self) -> Iterator[None]:
@@ -210,7 +274,9 @@ class SqliteReader:
         try:
             yield
         finally:
-            self.connection.execute("COMMIT")
+            if self.connection.in_transaction:
+                with contextlib.suppress(apsw.Error):  # Of a damaged file; whoever read it was told.
+                    self.connection.execute("ROLLBACK")
 
     def rows(self, sql: str, arguments: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """The rows of a query over the projection."""
@@ -221,13 +287,13 @@ class SqliteReader:
 
         Raises `LogDamaged` when it remembers an event that the log does not have: the log was cut.
         """
-        with explained(self.path):
+        with explained_content(self.path):
             state = self.connection.execute("SELECT position, hash, fold_version FROM projection").fetchone()
             tip = self.connection.execute("SELECT position, hash FROM events ORDER BY position DESC LIMIT 1").fetchone()
-        if state is None:
-            return tip is None
-        position, digest, fold_version = state
-        tip_position, tip_digest = tip if tip is not None else (0, None)
+            if state is None:
+                return tip is None
+            position, digest, fold_version = int(state[0]), bytes(state[1]), int(state[2])
+            tip_position, tip_digest = tip if tip is not None else (0, None)
         if position > tip_position or (position == tip_position and tip is not None and digest != tip_digest):
             raise LogDamaged(
                 f"{self.path}: event {position} was recorded and is not there any more", RESTORE_HINT, position
@@ -239,18 +305,18 @@ class SqliteReader:
         self.connection.close()
 
     def _events(self, where: str, arguments: Sequence[Any]) -> list[Recorded]:
-        with explained(self.path):
+        with explained_content(self.path):
             query = f"SELECT {_EVENT_COLUMNS} FROM events WHERE {where}"  # noqa: S608
             return [recorded(row) for row in self.connection.execute(query, arguments)]
 
     def _get(self, query: Callable[[apsw.Connection], _T]) -> _T:
-        with explained(self.path):
+        with explained_content(self.path):
             return query(self.connection)
 
     def _decoded(self, decode: Callable[[str], _T], text: str) -> _T:
         try:
             return decode(text)
-        except msgspec.MsgspecError as error:
+        except (msgspec.MsgspecError, TypeError, UnicodeError) as error:
             raise LogDamaged(f"{self.path}: the projection is damaged: {error}", REPLAY_HINT) from error
 
 

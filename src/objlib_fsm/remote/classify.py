@@ -18,7 +18,6 @@ from typing import Any, Final, NamedTuple
 import httpx2
 from google.genai import errors
 
-from objlib_fsm.core.ids import BadName
 from objlib_fsm.core.outcomes import Failure, Outcome, Reason
 from objlib_fsm.remote.redact import redact
 
@@ -35,8 +34,8 @@ class Effect(enum.Enum):
 class Row(NamedTuple):
     """What fits, and what it means.  None fits anything.
 
-    ``says`` is searched in the message, the status and the details.  ``lost`` is the outcome for a call that writes;
-    a call that reads is `Outcome.UNAVAILABLE` then.
+    ``says`` is searched in the message, the status and the details.  `Outcome.UNCERTAIN` holds for a call that
+    writes; one that reads is `Outcome.UNAVAILABLE` then.
     """
 
     name: str
@@ -54,17 +53,29 @@ _R, _T, _U, _X, _H = (
     Outcome.HALTED,
 )
 
+_KEY_OFF: Final = (
+    r"reported as leaked|API[ _](?i:key)|SERVICE_DISABLED|has not been used|CONSUMER_|been suspended|been denied access"
+)
+"""What the service says of keys and projects that may do nothing: leaked, restricted, suspended, API not enabled."""
+
+FOREIGN: Final = "\n(not an error of the service)"
+"""Stands in the searched text of an answer whose body is not the service's ``{"error": {...}}``: a proxy's page, a
+login page, a front end that does not know the method.  What it says of files and documents means nothing."""
+
+_SPEAKS_FOR_ITSELF: Final = frozenset((400, 401, 403, 404, 405, 407, 409))
+"""Codes that are believed only when the service itself gave them."""
+
 ANSWERS: Final[tuple[Row, ...]] = (
-    Row("storage limit", 429, r"storage limit|storage quota", Reason.STORAGE_LIMIT, _H),
+    Row("another's answer", None, re.escape(FOREIGN), Reason.SERVER_ERROR, _U),
+    Row("storage limit", 429, r"(?i)storage limit|storage quota", Reason.STORAGE_LIMIT, _H),
     Row("daily quota", 429, r"PerDay", Reason.DAILY_QUOTA, _H),
     Row("throttled", 429, None, Reason.RATE_LIMIT, _T),
     Row("key unknown", 400, r"API_KEY_INVALID|API key not valid|API key expired", Reason.BAD_KEY, _H),
-    Row("place not served", 400, r"User location is not supported", Reason.FORBIDDEN, _H),
+    Row("place not served", 400, r"User location is not supported|free tier is not available", Reason.FORBIDDEN, _H),
     Row("no key", 403, r"unregistered callers", Reason.BAD_KEY, _H),
-    Row("key leaked or off", 403, r"reported as leaked|API key|SERVICE_DISABLED|has not been used", Reason.BAD_KEY, _H),
+    Row("key leaked or off", 403, _KEY_OFF, Reason.BAD_KEY, _H),
     Row("unauthenticated", 401, None, Reason.BAD_KEY, _H),
     Row("not yours or gone", 403, None, Reason.FORBIDDEN, _R),
-    Row("method gone", 404, r"<html|<!DOCTYPE", Reason.SERVER_ERROR, _U),
     Row("not there", 404, None, Reason.GONE, _R),
     Row("id taken", 409, None, Reason.EXISTS, _R),
     Row("create failed", 400, r"Failed to create file", Reason.CREATE_FAILED, _U),
@@ -95,62 +106,85 @@ class Raised(NamedTuple):
 
 EXCEPTIONS: Final[tuple[Raised, ...]] = (
     Raised((httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout, httpx2.ProxyError), Reason.NETWORK, _U),
-    Raised((httpx2.UnsupportedProtocol, httpx2.InvalidURL), Reason.INVALID_ARGUMENT, _H),
+    Raised((httpx2.UnsupportedProtocol, httpx2.InvalidURL), Reason.GARBLED, _U),
     Raised((httpx2.TimeoutException, TimeoutError), Reason.TIMEOUT, _X),
-    Raised((httpx2.TransportError, ConnectionError, EOFError), Reason.NETWORK, _X),
-    Raised((OSError,), Reason.NETWORK, _X),
+    Raised((httpx2.TransportError, OSError), Reason.NETWORK, _X),
     Raised(
-        (json.JSONDecodeError, KeyError, IndexError, BadName, ValueError, TypeError, AttributeError), Reason.GARBLED, _X
+        (ValueError, LookupError, TypeError, AttributeError, RecursionError, httpx2.DecodingError), Reason.GARBLED, _X
     ),
 )
-"""Exceptions.  Before a connection stands nothing can have been done; afterwards everything may have."""
+"""Exceptions.  Before a connection stands nothing can have been done; afterwards everything may have.
 
-_RETRY_IN: Final = re.compile(r"retry in ([0-9.]+)\s*s", re.IGNORECASE)
-_SECONDS: Final = re.compile(r"([0-9.]+)s")
+Addresses that are none come from the service: it says where the bytes of an upload go, and they were not sent then.
+``ValueError`` is `BadName`, ``JSONDecodeError``, pydantic's ``ValidationError``, `NoAnswer` and the SDK's own;
+``LookupError`` is ``KeyError`` too.
+"""
+
+RETRY_AFTER_MAX_S: Final = 86_400.0
+"""No quota has a longer window than a day; a delay beyond it is a mistake."""
+
+STATUS_CHARS_MAX: Final = 100
+"""The service's longest word for a failure has some twenty."""
+
+_HTML: Final = re.compile(r"<html|<!doctype", re.IGNORECASE)
+_RETRY_IN: Final = re.compile(r"retry in (\d+(?:\.\d+)?)\s*s", re.IGNORECASE | re.ASCII)
+_SECONDS: Final = re.compile(r"(\d+(?:\.\d+)?)s?", re.ASCII)
 
 
 def classify(error: BaseException, effect: Effect, key: str = "") -> Failure | None:
     """What *error* means for a call with that effect; None for an error that is not the service's or the network's."""
     if isinstance(error, errors.APIError):
         return _answer(error, effect, key)
-    for raised in EXCEPTIONS:
-        if isinstance(error, raised.types):
-            message = redact(f"{type(error).__name__}: {error}".removesuffix(": "), key)
-            return Failure(_lost(raised.outcome, effect), raised.reason, message)
-    return None
+    raised = raised_of(error)
+    if raised is None:
+        return None
+    message = redact(f"{type(error).__name__}: {error}".removesuffix(": "), key)
+    return Failure(_lost(raised.outcome, effect), raised.reason, message)
+
+
+def row_of(error: errors.APIError) -> Row:
+    """The row that decides about an answer."""
+    code, body = error.code or 0, error.details
+    said = body if isinstance(body, str) else json.dumps(body, default=str)
+    text = f"{error.message or ''}\n{error.status or ''}\n{said}"
+    if code in _SPEAKS_FOR_ITSELF and not (isinstance(body, dict) and isinstance(body.get("error"), dict)):
+        text += FOREIGN
+    return next(r for r in ANSWERS if r.code in (None, code) and (r.says is None or re.search(r.says, text)))
+
+
+def raised_of(error: BaseException) -> Raised | None:
+    """The row that decides about an exception, None for one that is not the service's or the network's."""
+    return next((raised for raised in EXCEPTIONS if isinstance(error, raised.types)), None)
 
 
 def _answer(error: errors.APIError, effect: Effect, key: str) -> Failure:
     code, status, body = error.code or 0, str(error.status or ""), error.details
-    message = str(error.message or "")
-    text = f"{message}\n{status}\n{body if isinstance(body, str) else json.dumps(body, default=str)}"
-    row = next(r for r in ANSWERS if r.code in (None, code) and (r.says is None or re.search(r.says, text)))
-    shown = message if "<html" not in message else f"{status or 'an HTML page'} instead of an answer"
+    message, row = str(error.message or ""), row_of(error)
+    shown = message if not _HTML.search(message) else f"{status or 'an HTML page'} instead of an answer"
     return Failure(
         _lost(row.outcome, effect),
         row.reason,
         redact(shown or f"HTTP {code} without a message", key),
         code,
-        status,
-        retry_after_s(message, body) if code == 429 else None,
+        redact(status, key)[:STATUS_CHARS_MAX],
+        retry_after_s(message, body, _header(error)) if code == 429 else None,
     )
+
+
+def _header(error: errors.APIError) -> str:
+    """Retry-After, which the service does not send and a proxy may."""
+    return str(getattr(error.response, "headers", {}).get("retry-after", ""))
 
 
 def _lost(outcome: Outcome, effect: Effect) -> Outcome:
     return Outcome.UNAVAILABLE if outcome is Outcome.UNCERTAIN and effect is Effect.READ else outcome
 
 
-def retry_after_s(message: str, body: Any) -> float | None:
-    """The delay that the service asked for: RetryInfo, else the number in the message; there is no header."""
-    found: list[float] = []
-    for detail in _details(body):
-        match = _SECONDS.fullmatch(str(detail.get("retryDelay", "")))
-        if match:
-            found.append(float(match[1]))
-    match = _RETRY_IN.search(message)
-    if match:
-        found.append(float(match[1].rstrip(".")))
-    return max(found, default=None)
+def retry_after_s(message: str, body: Any, header: str = "") -> float | None:
+    """The longest delay that was asked for, in RetryInfo, in the message or in a header; None without any."""
+    asked = [_SECONDS.fullmatch(str(detail.get("retryDelay", ""))) for detail in _details(body)]
+    asked += [_RETRY_IN.search(message), _SECONDS.fullmatch(header)]
+    return max((min(float(match[1]), RETRY_AFTER_MAX_S) for match in asked if match), default=None)
 
 
 def _details(body: Any) -> list[dict[str, Any]]:

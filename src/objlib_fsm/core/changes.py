@@ -1,0 +1,131 @@
+"""The pieces that the steps of the fold are made of: what a call, a raw file, a document or an import changes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import msgspec
+
+from objlib_fsm.core import events as e
+from objlib_fsm.core import roles
+from objlib_fsm.core.ids import DocumentName, EventId, RawFileName, payload_id
+from objlib_fsm.core.record import Call, Document, FileRecord, OpenCall, Raw, Role
+
+
+def stat(r: FileRecord, ev: e.ContentChanged | e.FileTouched | e.FileReappeared | e.FileMoved | e.FileIncluded) -> None:
+    r.size_bytes = ev.size_bytes
+    r.mtime_ns = ev.mtime_ns
+    r.inode, r.device = ev.inode, ev.device
+    r.checked_at_us = ev.taken_at_us
+
+
+def present(r: FileRecord) -> None:
+    r.present = True
+    r.missing_since_us = None
+
+
+def withdraw(r: FileRecord) -> None:
+    """What was begun for the file counts no more; what the store may hold because of it stays to be found."""
+    progress(r)
+    r.cause = ""
+    r.calls = tuple(call for call in r.calls if call.what is not Call.UPLOAD)
+    if r.imports:
+        r.settled = False
+
+
+def progress(r: FileRecord) -> None:
+    r.attempts = r.look_ups = 0
+    r.due_at_us = None
+    r.problem = None
+
+
+def begin_call(r: FileRecord, call: OpenCall) -> None:
+    r.calls = (*(c for c in r.calls if c.target != call.target), call)
+    r.due_at_us = None
+
+
+def end_call(r: FileRecord, call: EventId) -> None:
+    r.calls = tuple(c for c in r.calls if c.id != call)
+
+
+def is_open_call(r: FileRecord, call: EventId) -> bool:
+    return any(c.id == call for c in r.calls) or is_open_import(r, call)
+
+
+def is_open_import(r: FileRecord, call: EventId) -> bool:
+    return any(i.call == call for i in r.imports)
+
+
+def sent_import(r: FileRecord, call: EventId, at_us: int) -> None:
+    """At *at_us* the import may still have been on its way."""
+    r.imports = tuple(msgspec.structs.replace(i, at_us=max(i.at_us, at_us)) if i.call == call else i for i in r.imports)
+    r.last_import_at_us = max(r.last_import_at_us, at_us)
+
+
+def end_upload(r: FileRecord, raw: RawFileName) -> None:
+    r.calls = tuple(c for c in r.calls if not (c.what is Call.UPLOAD and c.target == raw))
+
+
+def undo_import(r: FileRecord, call: EventId) -> None:
+    if any(i.call == call for i in r.imports):
+        r.imports = tuple(i for i in r.imports if i.call != call)
+        r.imports_sent = max(0, r.imports_sent - 1)
+
+
+def know_raw(r: FileRecord, raw: Raw) -> None:
+    r.raws = (*(w for w in r.raws if w.name != raw.name), raw)
+    if raw.payload == r.payload_hash:
+        progress(r)
+    if raw.gone:
+        r.setbacks += lose_raw(r, raw.name, raw.state)
+
+
+def lose_raw(r: FileRecord, name: RawFileName, state: str) -> bool:
+    """Whether it was the one that the file stood on: then the next is of the next generation."""
+    r.raws = tuple(msgspec.structs.replace(w, state=state) if w.name == name else w for w in r.raws)
+    stood_on = any(w.name == name and w.payload == r.payload_hash and w.generation == r.generation for w in r.raws)
+    r.generation += stood_on
+    return stood_on
+
+
+def know_documents(r: FileRecord, facts: Iterable[e.DocumentFact], at_us: int) -> None:
+    known = {d.name: d for d in r.documents}
+    payload = r.payload
+    for fact in facts:
+        old = known.get(fact.name)
+        newly_failed = fact.state == roles.FAILED and (old is None or old.state != roles.FAILED)
+        carried = fact.payload or (old.payload if old else "")
+        role = old.role if old is not None and old.role is not Role.GONE else Role.CANDIDATE
+        created = fact.created_at_us or (old.created_at_us if old else 0)
+        known[fact.name] = Document(fact.name, fact.state, role, carried, created, at_us)
+        r.setbacks += newly_failed and carried == payload
+        if old is None:
+            found_document_of(r, carried)
+    r.documents = tuple(known.values())
+    r.look_ups = 0
+    assign(r)
+
+
+def found_document_of(r: FileRecord, payload: str) -> None:
+    """A document that was not known is that of the oldest import of its payload."""
+    of = next((i for i in r.imports if payload_id(i.payload) == payload), None)
+    r.imports = tuple(i for i in r.imports if i is not of)
+
+
+def add_document(r: FileRecord, name: DocumentName, payload: str, at_us: int) -> None:
+    r.documents = (*r.documents, Document(name, "", Role.CANDIDATE, payload, 0, at_us))
+    assign(r)
+
+
+def lose_document(r: FileRecord, name: DocumentName, at_us: int) -> None:
+    if all(d.name != name for d in r.documents):
+        add_document(r, name, "", at_us)
+    r.documents = tuple(
+        msgspec.structs.replace(d, role=Role.GONE, seen_at_us=at_us) if d.name == name else d for d in r.documents
+    )
+    assign(r)
+
+
+def assign(r: FileRecord) -> None:
+    if r.documents:
+        r.documents = roles.assign(r.documents, r.payload)

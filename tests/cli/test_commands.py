@@ -1,0 +1,333 @@
+"""The commands on a real library and the local store."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from tests.support.command import Place, give_up
+
+
+def test_a_folder_is_indexed_explained_and_proven(indexed: Place) -> None:
+    status = indexed.ok("status", "--json").json
+    assert status["states"] == {"untracked": 0, "uploading": 0, "processing": 0, "indexed": 3, "failed": 0}
+    assert status["files"] == 3
+    assert status["library"] == str(indexed.library)
+
+    audit = indexed.ok("audit", "docs/moon.md", "--json").json
+    assert audit["file"] == "moon.md"
+    assert audit["state"] == "indexed"
+    moves = [(event["from"], event["to"]) for event in audit["events"] if event["from"] != event["to"]]
+    assert moves == [("untracked", "uploading"), ("uploading", "processing"), ("processing", "indexed")]
+    assert [event["version"] for event in audit["events"]] == list(range(1, len(audit["events"]) + 1))
+    assert {"position", "version", "type", "from", "to", "at", "attempt", "evidence"} <= set(audit["events"][0])
+
+    replay = indexed.ok("replay", "--check", "--json").json
+    assert (replay["drift"], replay["chain"], replay["events"]) == (0, "ok", status["position"])
+    assert replay["position"] == status["position"]
+    assert len(replay["digest"]) == 64
+
+
+def test_a_second_run_changes_nothing_and_goes_on_from_the_remembered_folder(indexed: Place) -> None:
+    before = indexed.ok("replay", "--check", "--json").json["digest"]
+    done = indexed.ok("run", "--json")
+    assert done.lines[-1]["indexed"] == 3
+    assert [line["type"] for line in done.lines] == ["run", "scan", "summary"]
+    assert indexed.ok("replay", "--check", "--json").json["digest"] == before
+
+
+def test_run_json_is_lines_with_a_type_and_ends_with_the_summary(place: Place) -> None:
+    place.write("a.md")
+    place.write("empty.md", "")
+    lines = place.ok("run", "docs", "--json").lines
+    assert all("type" in line for line in lines)
+    summary = lines[-1]
+    assert summary["type"] == "summary"
+    wanted = {"total": 2, "indexed": 1, "processing": 0, "uploading": 0, "failed": 0, "untracked": 0, "excluded": 1}
+    assert {name: summary[name] for name in wanted} == wanted
+    assert summary["exit_code"] == 0
+    assert {"file": "a.md", "state": "indexed"}.items() <= next(
+        line for line in lines if line["type"] == "file"
+    ).items()
+
+
+def test_an_answer_cites_local_files(indexed: Place) -> None:
+    done = indexed.ok("ask", "What is the moon made of?")
+    assert "rock" in done.out
+    assert "[1]" in done.out
+    assert "docs/moon.md" in done.out
+    answer = indexed.ok("ask", "What is the moon made of?", "--json").json
+    cited = answer["citations"][0]
+    assert (cited["file"], cited["path"]) == ("moon.md", "docs/moon.md")
+    assert answer["supports"][0]["citations"] == [1]
+
+
+def test_a_citation_that_the_log_does_not_know_is_unresolved(own: Place, tmp_path: Path) -> None:
+    """The same store seen through another log of another library."""
+    folder = tmp_path / "other"
+    folder.mkdir()
+    other = Place(folder)
+    other.write("note.md", "Note well.\n")
+    (folder / "log.local-store.db").symlink_to(own.folder / ".objlib" / "local-store.db")
+    other.ok("run", "docs", "--db", "log.sqlite")
+    done = other.ok("ask", "What is the moon made of?", "--db", "log.sqlite")
+    assert "unresolved" in done.out
+    assert "moon.md" not in done.out
+
+
+def test_changed_and_vanished_files_are_taken_up(own: Place) -> None:
+    own.write("moon.md", "The moon is made of cheese.\n")
+    (own.library / "tea.txt").unlink()
+    summary = own.ok("run", "--json").lines[-1]
+    assert summary["indexed"] == 3  # the document of the vanished file stays until a prune
+    assert "cheese" in own.ok("ask", "What is the moon made of?").out
+    assert "not on disk any more" in own.ok("ask", "How long does tea need?").out
+
+
+def test_scan_records_and_sends_nothing(place: Place) -> None:
+    place.write("a.md")
+    found = place.ok("scan", "docs", "--json").json
+    assert found["recorded"] == {"file_discovered": 1}
+    assert not (place.folder / ".objlib" / "local-store.db").exists()
+    status = place.ok("status", "--json").json
+    assert (status["states"]["untracked"], status["due"]["now"], status["store"]) == (1, 1, None)
+    assert "upload its bytes" in place.ok("audit", "a.md").out
+
+
+def test_dry_run_sends_and_records_nothing(place: Place) -> None:
+    for number in range(25):
+        place.write(f"{number:02}.md", "x" * 400)
+    done = place.ok("run", "docs", "--dry-run")
+    assert not place.log.exists()
+    assert "25 files, 10.0 KB, about 2,500 tokens" in done.out
+    assert "19.md" in done.out
+    assert "20.md" not in done.out
+    place.ok("scan", "docs")
+    position = place.ok("status", "--json").json["position"]
+    plan = place.ok("run", "--dry-run", "--json", "--tier", "free", "--limit", "10").json
+    assert (plan["files"], plan["size_bytes"], plan["tokens"], len(plan["first"])) == (10, 4_000, 1_000, 10)
+    assert plan["price_usd"] == pytest.approx(0.00015)
+    assert place.ok("status", "--json").json["position"] == position
+
+
+def test_a_dry_run_of_more_than_36_hours_warns(place: Place) -> None:
+    for number in range(110):
+        place.write(f"{number:03}.md")
+    assert "more than 36 hours" in place.ok("run", "docs", "--dry-run", "--tier", "free").out
+    assert "more than 36 hours" not in place.ok("run", "docs", "--dry-run", "--tier", "tier3").out
+
+
+def test_limit_leaves_the_rest_for_the_next_run(place: Place) -> None:
+    for number in range(5):
+        place.write(f"{number}.md", f"number {number}\n")
+    done = place.run("run", "docs", "--limit", "2", "--json")
+    assert (done.code, done.lines[-1]["indexed"], done.lines[-1]["untracked"]) == (4, 2, 3)
+    assert place.ok("run", "--json").lines[-1]["indexed"] == 5
+
+
+def test_status_lists_a_state(indexed: Place) -> None:
+    assert "sub/sun.md" in indexed.ok("status", "--state", "indexed").out
+    listed = indexed.ok("status", "--state", "indexed", "--json").json["listed"]
+    assert [item["file"] for item in listed] == ["moon.md", "sub/sun.md", "tea.txt"]
+    assert indexed.ok("status", "--state", "failed").out == ""
+
+
+@pytest.mark.parametrize("name", ["docs/sub/sun.md", "sub/sun.md", "docs/../docs/sub/./sun.md", "ABSOLUTE", "STREAM"])
+def test_a_file_is_found_by_any_of_its_names(indexed: Place, name: str) -> None:
+    stream = indexed.ok("audit", "sub/sun.md", "--json").json["stream"]
+    name = {"ABSOLUTE": str(indexed.library / "sub/sun.md"), "STREAM": stream}.get(name, name)
+    assert indexed.ok("audit", name, "--json").json["file"] == "sub/sun.md"
+
+
+def test_a_file_is_found_by_its_document(indexed: Place) -> None:
+    document = indexed.ok("audit", "moon.md", "--json").json["documents"][0]["name"]
+    assert indexed.ok("audit", document, "--json").json["file"] == "moon.md"
+
+
+def test_a_name_that_matches_nothing_lists_near_ones(indexed: Place) -> None:
+    done = indexed.run("audit", "mon.md")
+    assert done.code == 10
+    assert "moon.md" in done.err
+    assert "sub/sun.md" in indexed.run("audit", "elsewhere/sun.md").err
+
+
+def test_the_past_can_be_audited_and_replayed(indexed: Place) -> None:
+    events = indexed.ok("audit", "moon.md", "--json").json["events"]
+    intended = next(event for event in events if event["type"] == "upload_intended")
+    then = indexed.ok("audit", "moon.md", "--as-of", str(intended["position"]), "--json").json
+    assert (then["state"], len(then["events"])) == ("uploading", 2)
+    assert "not known what became of its upload" in then["next"]
+    by_time = indexed.ok("audit", "moon.md", "--as-of", intended["at"], "--json").json
+    assert by_time["state"] == "uploading"
+    replay = indexed.ok("replay", "--as-of", str(intended["position"]), "--json").json
+    assert (replay["position"], replay["drift"], replay["in_place"]) == (intended["position"], None, False)
+    assert indexed.run("audit", "moon.md", "--as-of", "1").code == 2
+    assert indexed.run("replay", "--as-of", "999999").code == 2
+    assert indexed.run("replay", "--as-of", "yesterday").code == 2
+
+
+def test_replay_finds_drift_and_puts_it_right(own: Place) -> None:
+    digest = own.ok("replay", "--check", "--json").json["digest"]
+    with sqlite3.connect(own.log) as db:
+        db.execute("UPDATE files SET state = 4, record = json_set(record, '$.state', 4) WHERE path = 'moon.md'")
+    db.close()
+    done = own.run("replay", "--check", "--json")
+    assert (done.code, done.json["drift"], done.json["digest"]) == (5, 1, digest)
+    assert "moon.md" in own.run("replay", "--check").out
+    put_right = own.ok("replay", "--json").json
+    assert (put_right["drift"], put_right["in_place"]) == (1, True)
+    assert own.ok("replay", "--check", "--json").json["drift"] == 0
+
+
+def test_a_lost_projection_is_made_anew_and_every_answer_is_the_same(own: Place) -> None:
+    def answers() -> list[str]:
+        return [own.ok("status", "--state", "indexed").out, own.ok("audit", "tea.txt", "--json").out]
+
+    before = answers()
+    with sqlite3.connect(own.log) as db:
+        db.executescript("DELETE FROM files; DELETE FROM names; DELETE FROM projection;")
+    db.close()
+    assert answers() == before
+
+
+def test_a_broken_chain_is_found(own: Place) -> None:
+    with sqlite3.connect(own.log) as db:
+        db.execute("DROP TRIGGER events_are_never_changed")
+        db.execute("UPDATE events SET body = replace(body, 'moon.md', 'noon.md') WHERE body LIKE '%moon.md%'")
+    db.close()
+    done = own.run("replay", "--check", "--json")
+    assert done.code == 7
+    assert done.lines[-1]["exit_code"] == 7
+    assert done.lines[-1]["position"] > 0
+    plain = own.run("replay")
+    assert plain.code == 7
+    assert f"event {done.lines[-1]['position']}" in plain.err
+    assert "Traceback" not in plain.err
+
+
+def test_the_log_is_found_upward_or_named(indexed: Place) -> None:
+    below = indexed.library / "sub"
+    inside = Place.__new__(Place)
+    inside.folder, inside.library = below, below
+    assert inside.ok("status", "--json").json["log"] == str(indexed.log)
+    assert inside.ok("audit", "sun.md", "--json").json["file"] == "sub/sun.md"
+    elsewhere = indexed.folder / "elsewhere.db"
+    assert indexed.run("status", "--db", elsewhere).code == 10
+    assert indexed.run("status", OBJLIB_DB=str(elsewhere)).code == 10
+    assert not elsewhere.exists()
+    assert indexed.ok("status", "--json", "--db", indexed.log, OBJLIB_DB=str(elsewhere)).json["files"] == 3
+
+
+def test_shared_options_hold_before_and_after_the_command(indexed: Place) -> None:
+    log = str(indexed.log)
+    after = indexed.ok("status", "--db", log, "--json").json
+    assert indexed.ok("--db", log, "--json", "status").json == after
+    assert indexed.ok("--json", "status", "--db", log).json == after
+    assert indexed.ok("--db", "nowhere.db", "status", "--db", log, "--json").json == after
+    assert "rock" in indexed.ok("--backend", "local", "--store", "objlib", "ask", "moon").out
+    assert "rock" in indexed.ok("ask", "moon", "--backend", "local", "--store", "objlib").out
+    assert indexed.run("--store", "other", "ask", "moon").code == 6
+    assert indexed.ok("--tier", "free", "--backend", "local", "status", "--json").json == after
+
+
+def test_another_folder_is_refused_for_the_same_log(own: Place) -> None:
+    other = own.folder / "other"
+    other.mkdir()
+    (other / "a.md").write_text("a")
+    done = own.run("run", "other")
+    assert done.code == 2
+    assert str(own.library) in done.err
+    assert "--db" in done.err
+    link = own.folder / "link"
+    link.symlink_to(own.library)
+    own.ok("run", "link")
+
+
+def test_a_folder_that_is_not_there_makes_no_log(place: Place) -> None:
+    done = place.run("run", "dcos")
+    assert (done.code, place.log.exists()) == (10, False)
+    assert place.run("run").code == 2
+    assert not place.log.exists()
+
+
+def test_the_library_may_be_the_folder_of_the_log(place: Place) -> None:
+    (place.folder / "a.md").write_text("a text\n")
+    place.ok("run", ".", "--db", "mine.sqlite")
+    place.ok("run", ".", "--db", "mine.sqlite")
+    listed = place.ok("status", "--state", "indexed", "--db", "mine.sqlite").out
+    assert "a.md" in listed
+    assert "mine" not in listed
+    assert (place.folder / "mine.local-store.db").exists()
+
+
+def test_files_that_fail_are_grouped_by_cause_with_the_next_command(place: Place) -> None:
+    place.write("good.md")
+    place.ok("scan", "docs")
+    for name in ("bad 1.md", "bad 2.md"):
+        place.write(name, f"{name}\n")
+    place.ok("scan")
+    for name in ("bad 1.md", "bad 2.md"):
+        give_up(place.log, name, "unsupported type", "the service wants \x1b[31mnone of it")
+    done = place.run("run")
+    assert done.code == 3
+    assert "2 files failed, unsupported type" in done.out
+    assert "objlib-fsm audit 'bad 1.md'" in done.out
+    assert "\x1b" not in done.out
+    summary = place.run("run", "--json").lines[-1]
+    assert (summary["failed"], summary["indexed"], summary["exit_code"]) == (2, 1, 3)
+    assert summary["failures"][0]["files"] == 2
+    assert "2 files: unsupported type" in place.ok("status").out
+    assert "unsupported type" in place.ok("status", "--state", "failed").out
+    assert "given up (unsupported type)" in place.ok("audit", "bad 1.md").out
+
+
+def test_versions(place: Place) -> None:
+    done = place.ok("--version")
+    assert done.out.startswith("objlib-fsm ")
+    assert all(word in done.out for word in ("sqlite", "apsw", "google-genai"))
+    versions = place.ok("--version", "--json").json
+    assert {"objlib-fsm", "sqlite", "apsw", "google-genai"} <= set(versions)
+    assert place.ok("--json", "--version").json == versions
+
+
+def test_files_of_the_log_are_private(indexed: Place) -> None:
+    folder = indexed.folder / ".objlib"
+    assert folder.stat().st_mode & 0o777 == 0o700
+    assert {path.stat().st_mode & 0o777 for path in folder.iterdir()} == {0o600}
+
+
+def test_state_names_are_those_of_the_table(place: Place) -> None:
+    done = place.run("status", "--state", "index")
+    assert done.code == 2
+    assert "indexed" in done.err
+
+
+def test_the_emulator_serves_other_programs(place: Place, emulator: str) -> None:
+    place.write("a.md")
+    options = ("--endpoint", emulator, "--tier", "tier3", "--yes")
+    summary = place.ok("run", "docs", *options, "--json").lines[-1]
+    assert summary["indexed"] == 1
+    assert place.ok("status", "--json").json["service"] == emulator
+    assert "rock" in place.ok("ask", "moon", GOOGLE_GEMINI_BASE_URL=emulator).out
+    assert "rock" in place.ok("ask", "moon").out  # the log knows where its store is
+    assert json.loads(place.run("ask", "moon", "--backend", "local", "--json").out)["exit_code"] == 6
+
+
+def test_a_service_that_cannot_be_reached_loses_nothing(place: Place) -> None:
+    place.write("a.md")
+    done = place.run("run", "docs", "--endpoint", "http://127.0.0.1:9", "--yes", "--json")
+    assert done.code == 4
+    error, summary = done.lines[-2:]
+    assert (error["type"], error["exit_code"]) == ("error", 4)
+    assert (summary["type"], summary["exit_code"], summary["untracked"]) == ("summary", 4, 1)
+    assert "Traceback" not in done.err
+    assert place.ok("run", "--backend", "local", "--json").lines[-1]["indexed"] == 1
+
+
+def test_nothing_but_the_log_and_the_local_store_is_written(indexed: Place) -> None:
+    written = {str(path.relative_to(indexed.folder)) for path in indexed.folder.rglob("*") if path.is_file()}
+    ours = {name.removesuffix("-wal").removesuffix("-shm") for name in written if not name.startswith("docs/")}
+    assert ours == {".objlib/local-store.db", ".objlib/log.db"}
