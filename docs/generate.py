@@ -14,7 +14,7 @@ from typing import Final
 ROOT: Final = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "src"))
 
-from generator import commands, emulator, environment, exit_codes, schemas, states  # noqa: E402
+from generator import commands, decisions, emulator, environment, exit_codes, schemas, states  # noqa: E402
 
 DIFFERENCES: Final = 5
 """The exit code that the program itself uses for a check that found differences."""
@@ -35,6 +35,7 @@ def pages() -> dict[str, str]:
         "docs/reference/exit-codes.md": exit_codes.page(),
         "docs/reference/environment.md": environment.page(),
         "docs/reference/emulator.md": emulator.page(),
+        "docs/adr/index.md": decisions.page(),
         "docs/reference/json.md": schemas.page(),
     }
 

@@ -33,6 +33,8 @@ VARIABLES: Final = {
     "NO_COLOR": "No colour, when it is not empty.",
     "FORCE_COLOR": "Colour even when the output is no terminal; wins over `NO_COLOR`.",
     "TERM": "`dumb`: no colour, and progress as plain lines.",
+    "GOOGLE_GENAI_HTTP_CLIENT": "No effect; the SDK alone would obey it.",
+    "GOOGLE_GENAI_CLIENT_MODE": "No effect; the SDK alone would obey it.",
 }
 
 

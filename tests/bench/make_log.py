@@ -1,4 +1,4 @@
-"""A log of many files, through the log's own appends: ``python tests/bench/make_log.py FILE COUNT``."""
+"""A log of many files, through the log's own appends: ``python -m tests.bench.make_log FILE COUNT``."""
 
 from __future__ import annotations
 
@@ -15,10 +15,7 @@ from objlib_fsm.core.events import LIBRARY_STREAM
 from objlib_fsm.core.ids import EventId, RunId, short_id
 from objlib_fsm.log.contract import Append, AppendRefused, Expect, NewEvent
 from objlib_fsm.log.file import LogFile, open_log
-
-sys.path.insert(0, str(Path(__file__).resolve().parent))
-
-from workload import START_US, STORE, Lives
+from tests.bench.workload import START_US, STORE, Lives
 
 FILES_AT_ONCE = 500
 """Files whose lives are appended side by side."""

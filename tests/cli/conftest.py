@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,6 +21,21 @@ def place(tmp_path: Path) -> Place:
 def own(place: Place) -> Place:
     """A library of three files, indexed in its local store."""
     return _indexed(place)
+
+
+@pytest.fixture
+def copied(indexed: Place, tmp_path: Path) -> Place:
+    """The log and the store of `indexed`, copied: its library is that of `indexed`."""
+    copy = object.__new__(Place)
+    copy.folder, copy.library = tmp_path, indexed.library
+    reader = sqlite3.connect(indexed.log)
+    (tmp_path / ".objlib").mkdir(mode=0o700)
+    writer = sqlite3.connect(copy.log)
+    reader.backup(writer)
+    reader.close()
+    writer.close()
+    shutil.copy(indexed.log.with_name("local-store.db"), copy.log.with_name("local-store.db"))
+    return copy
 
 
 @pytest.fixture(scope="session")

@@ -169,40 +169,40 @@ def test_the_past_can_be_audited_and_replayed(indexed: Place) -> None:
     assert indexed.run("replay", "--as-of", "yesterday").code == 2
 
 
-def test_replay_finds_drift_and_puts_it_right(own: Place) -> None:
-    digest = own.ok("replay", "--check", "--json").json["digest"]
-    with sqlite3.connect(own.log) as db:
+def test_replay_finds_drift_and_puts_it_right(copied: Place) -> None:
+    digest = copied.ok("replay", "--check", "--json").json["digest"]
+    with sqlite3.connect(copied.log) as db:
         db.execute("UPDATE files SET state = 4, record = json_set(record, '$.state', 4) WHERE path = 'moon.md'")
     db.close()
-    done = own.run("replay", "--check", "--json")
+    done = copied.run("replay", "--check", "--json")
     assert (done.code, done.json["drift"], done.json["digest"]) == (5, 1, digest)
-    assert "moon.md" in own.run("replay", "--check").out
-    put_right = own.ok("replay", "--json").json
+    assert "moon.md" in copied.run("replay", "--check").out
+    put_right = copied.ok("replay", "--json").json
     assert (put_right["drift"], put_right["in_place"]) == (1, True)
-    assert own.ok("replay", "--check", "--json").json["drift"] == 0
+    assert copied.ok("replay", "--check", "--json").json["drift"] == 0
 
 
-def test_a_lost_projection_is_made_anew_and_every_answer_is_the_same(own: Place) -> None:
+def test_a_lost_projection_is_made_anew_and_every_answer_is_the_same(copied: Place) -> None:
     def answers() -> list[str]:
-        return [own.ok("status", "--state", "indexed").out, own.ok("audit", "tea.txt", "--json").out]
+        return [copied.ok("status", "--state", "indexed").out, copied.ok("audit", "tea.txt", "--json").out]
 
     before = answers()
-    with sqlite3.connect(own.log) as db:
+    with sqlite3.connect(copied.log) as db:
         db.executescript("DELETE FROM files; DELETE FROM names; DELETE FROM projection;")
     db.close()
     assert answers() == before
 
 
-def test_a_broken_chain_is_found(own: Place) -> None:
-    with sqlite3.connect(own.log) as db:
+def test_a_broken_chain_is_found(copied: Place) -> None:
+    with sqlite3.connect(copied.log) as db:
         db.execute("DROP TRIGGER events_are_never_changed")
         db.execute("UPDATE events SET body = replace(body, 'moon.md', 'noon.md') WHERE body LIKE '%moon.md%'")
     db.close()
-    done = own.run("replay", "--check", "--json")
+    done = copied.run("replay", "--check", "--json")
     assert done.code == 7
     assert done.lines[-1]["exit_code"] == 7
     assert done.lines[-1]["position"] > 0
-    plain = own.run("replay")
+    plain = copied.run("replay")
     assert plain.code == 7
     assert f"event {done.lines[-1]['position']}" in plain.err
     assert "Traceback" not in plain.err

@@ -128,19 +128,18 @@ def test_the_key_appears_nowhere(place: Place, emulator: str) -> None:
     place.write("a.md", "the moon\n")
     (place.folder / "key").write_text(CANARY + "\n")
     told = b""
-    for env in ({"GEMINI_API_KEY": CANARY}, {"GOOGLE_API_KEY": CANARY}, {}):
-        option = () if env else ("--api-key-file", "key")
-        for arguments in (
-            ("run", "docs", "--endpoint", emulator, "--tier", "tier3", "--yes"),
-            ("run", "docs", "--endpoint", "http://127.0.0.1:9", "--yes", "--debug"),
-            ("ask", "moon", "--debug"),
-            ("ask", "moon", "--model", f"no-{CANARY}", "--debug", "--json"),
-            ("--debug", "ask", CANARY),
-        ):
-            done = place.run(*arguments, *option, **env)
-            told += done.raw + done.err.encode()
-    for name in (CANARY, f"docs/{CANARY}"):
-        done = place.run("audit", name, GEMINI_API_KEY=CANARY)
+    send = ("run", "docs", "--endpoint", emulator, "--tier", "tier3", "--yes")
+    refused = ("run", "docs", "--endpoint", "http://127.0.0.1:9", "--yes", "--debug")
+    garbled = ("ask", "moon", "--model", f"no-{CANARY}", "--debug", "--json")
+    for arguments, env in (
+        ((*send, "--api-key-file", "key"), {}),
+        (refused, {"GEMINI_API_KEY": CANARY}),
+        (garbled, {"GOOGLE_API_KEY": CANARY}),
+        (("--api-key-file", "key", "--debug", "ask", CANARY), {}),
+        (("audit", CANARY), {"GEMINI_API_KEY": CANARY}),
+        (("run", f"docs/{CANARY}"), {"GEMINI_API_KEY": CANARY}),
+    ):
+        done = place.run(*arguments, **env)
         told += done.raw + done.err.encode()
     assert CANARY.encode() not in told
     assert CANARY.encode() not in everything(place)
@@ -276,14 +275,33 @@ def test_a_log_in_an_impossible_place(place: Place) -> None:
     assert "Traceback" not in done.err
 
 
-def test_cut_short_files_end_with_a_message(own: Place) -> None:
-    whole = own.log.read_bytes()
-    for length in (10, 4_096, len(whole) // 2 // 4_096 * 4_096, len(whole) - 4_096):
-        own.log.write_bytes(whole[:length])
+def test_cut_short_files_end_with_a_message(copied: Place) -> None:
+    whole = copied.log.read_bytes()
+    for length in (10, len(whole) // 2 // 4_096 * 4_096, len(whole) - 4_096):
+        copied.log.write_bytes(whole[:length])
         for suffix in ("-wal", "-shm"):
-            Path(f"{own.log}{suffix}").unlink(missing_ok=True)
+            Path(f"{copied.log}{suffix}").unlink(missing_ok=True)
         for arguments in (("status",), ("audit", "moon.md"), ("replay", "--check"), ("run",)):
-            done = own.run(*arguments)
+            done = copied.run(*arguments)
             assert done.code in (0, 7), done.err
             assert "Traceback" not in done.err
             assert "unexpected" not in done.err
+
+
+HEAVY = ("pydantic", "google.genai", "starlette", "uvicorn", "rich", "httpx2", "transitions")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("--help",), ("run", "--help"), ("status",), ("audit", "moon.md"), ("--version",), ("status", "--json")],
+)
+def test_quick_commands_load_nothing_heavy(indexed: Place, arguments: tuple[str, ...]) -> None:
+    loaded = indexed.ok(*arguments, PYTHONPROFILEIMPORTTIME="1").err
+    names = {line.rpartition("|")[2].strip() for line in loaded.splitlines()}
+    assert names & set(HEAVY) == set()
+    assert "objlib_fsm.cli.main" in names
+
+
+def test_an_unchanged_library_does_not_load_the_sdk(indexed: Place) -> None:
+    loaded = indexed.ok("run", PYTHONPROFILEIMPORTTIME="1").err
+    assert "google.genai" not in loaded

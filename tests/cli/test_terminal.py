@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import re
 import signal
 import subprocess
 import time
+import urllib.request
 from collections.abc import Iterator
 
 import pytest
 
-from tests.support.command import COMMAND, TIMEOUT_S, Place, environment
+from tests.support.command import COMMAND, TIMEOUT_S, Place, environment, serving
 from tests.support.terminal import Terminal
 
 CURSOR = re.compile(r"\x1b\[\?25[lh]|\x1b\[\d*[AK]|\x1b\[2K")
@@ -114,13 +116,20 @@ def test_the_first_ctrl_c_lets_what_is_under_way_end(many: Place, emulator: str)
     assert many.ok("replay", "--check", "--json").json["drift"] == 0
 
 
+def test_waiting_for_the_service_does_not_hold_up_the_end(place: Place) -> None:
+    """A look-up that sleeps between its questions has nothing to lose: the next run asks again."""
+    place.write("a.md")
+    with serving(place) as url, terminal(place, "run", "docs", "--endpoint", url, *SLOW, "--tier", "tier3") as shown:
+        shown.until("waiting for its document")
+        began = time.monotonic()
+        shown.signal(signal.SIGINT)
+        assert shown.end() == 130
+        assert time.monotonic() - began < 3  # the first question would come after 5 s
+    assert place.ok("status", "--json").json["states"]["processing"] == 1
+
+
 def test_the_second_ctrl_c_stops_at_once(many: Place) -> None:
     """The service never answers the upload, so only a cancellation ends it."""
-    import json
-    import urllib.request
-
-    from tests.support.command import serving
-
     with serving(many, "--control") as url:
         rule = {"fault": "F19", "mode": "accept", "endpoint": "files.upload.start"}
         request = urllib.request.Request(f"{url}/_emulator/faults", json.dumps(rule).encode())
@@ -221,3 +230,23 @@ def test_a_reader_that_leaves_is_no_error(indexed: Place, arguments: tuple[str, 
     process.stderr.close()
     assert process.wait(TIMEOUT_S) == 141
     assert err == b""
+
+
+def test_a_run_whose_reader_leaves_begins_nothing_new(many: Place) -> None:
+    process = many.start("run", "docs", "--json")
+    assert process.stdout is not None
+    process.stdout.readline()
+    process.stdout.close()
+    assert process.wait(TIMEOUT_S) == 141
+    assert process.stderr is not None
+    assert b"Traceback" not in process.stderr.read()
+    process.stderr.close()
+    assert many.ok("run", "--json").lines[-1]["indexed"] == 40
+
+
+def test_closed_streams(indexed: Place) -> None:
+    env = environment(indexed.folder)
+    shell = " ".join(COMMAND)
+    for line in (f"{shell} status >&-", f"{shell} status 2>&-", f"{shell} run <&-"):
+        done = subprocess.run(["sh", "-c", line], cwd=indexed.folder, env=env, capture_output=True, timeout=TIMEOUT_S)
+        assert (line, done.returncode) == (line, 0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import random
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -13,35 +14,39 @@ from msgspec import inspect as mi
 from objlib_fsm.core import decide as d
 from objlib_fsm.core import effects as fx
 from objlib_fsm.core import events as e
-from objlib_fsm.core.ids import payload_id
+from objlib_fsm.core.ids import DocumentName, EventId, OperationName, RawFileName, payload_id
 from objlib_fsm.core.record import Call, Document, FileRecord, Import, OpenCall, Raw, Role
 from objlib_fsm.core.table import FILE_KINDS, State
 from tests.core.moves import How, Op, Step
-from tests.core.service import STORE, content_hash
+from tests.core.service import SECOND_US, STORE, content_hash
 from tests.core.shell import STREAM
 
 TEXT: Final = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 WHOLE: Final = st.integers(min_value=0, max_value=2**53)
 
 # Names and payloads come from small pools, so that what is drawn independently often means the same thing.
-HASHES: Final = st.sampled_from([content_hash(n) for n in range(3)])
-SHORT: Final = st.sampled_from(["", *(payload_id(content_hash(n)) for n in range(3))])
-CALLS: Final = st.sampled_from([f"call{n}" for n in range(4)])
-RAWS: Final = st.sampled_from([f"files/r{n}" for n in range(4)])
-DOCUMENTS: Final = st.sampled_from([f"{STORE}/documents/d{n}" for n in range(4)])
-OPERATIONS: Final = st.sampled_from([f"{STORE}/operations/o{n}" for n in range(3)])
-TIMES: Final = st.integers(min_value=0, max_value=200).map(lambda seconds: seconds * 1_000_000)
-RAW_STATES: Final = st.sampled_from(["PROCESSING", "ACTIVE", "FAILED", "UNKNOWN"])
-DOCUMENT_STATES: Final = st.sampled_from(["STATE_PENDING", "STATE_ACTIVE", "STATE_FAILED", "STATE_UNSPECIFIED"])
+_HASHES: Final = [content_hash(n) for n in range(2)]
+_SHORT: Final = ["", *map(payload_id, _HASHES)]
+_CALLS: Final = [EventId(f"call{n}") for n in range(4)]
+_RAWS: Final = [RawFileName(f"files/r{n}") for n in range(4)]
+_DOCUMENTS: Final = [DocumentName(f"{STORE}/documents/d{n}") for n in range(4)]
+_OPERATIONS: Final = [OperationName(f"{STORE}/operations/o{n}") for n in range(3)]
+_RAW_STATES: Final = ["PROCESSING", "ACTIVE", "FAILED", "UNKNOWN"]
+_DOCUMENT_STATES: Final = ["STATE_PENDING", "STATE_ACTIVE", "STATE_FAILED", "STATE_UNSPECIFIED"]
+_MUTATIONS: Final = [Call.UPLOAD, Call.DELETE_DOCUMENT, Call.DELETE_RAW]
+TIMES: Final = st.integers(min_value=0, max_value=200).map(lambda seconds: seconds * SECOND_US)
 
 _BY_NAME: Final[Mapping[str, st.SearchStrategy[Any]]] = {
-    "call": CALLS,
-    "raw": RAWS,
-    "document": DOCUMENTS,
-    "operation": OPERATIONS,
-    "payload": HASHES,
-    "source_hash": HASHES,
-    "generation": st.integers(min_value=0, max_value=2),
+    "call": st.sampled_from(_CALLS),
+    "raw": st.sampled_from(_RAWS),
+    "operation": st.sampled_from(_OPERATIONS),
+    "payload": st.sampled_from(_HASHES),
+    "source_hash": st.sampled_from(_HASHES),
+    "generation": st.sampled_from([0, 1]),
+    "state": st.sampled_from(_RAW_STATES),
+    "target": st.sampled_from([*_RAWS, *_DOCUMENTS]),
+    "what": st.sampled_from([Call.IMPORT, *_MUTATIONS]),
+    "began_at_us": TIMES,
 }
 
 
@@ -51,7 +56,7 @@ def of_type(kind: mi.Type, fields: Mapping[str, st.SearchStrategy[Any]]) -> st.S
         case mi.IntType():
             return WHOLE
         case mi.FloatType():
-            return st.floats(allow_nan=False, allow_infinity=False)
+            return st.floats()
         case mi.StrType():
             return TEXT
         case mi.BoolType():
@@ -84,103 +89,82 @@ def any_event(cls: type[e.Event]) -> st.SearchStrategy[Any]:
     return of_struct(cls)
 
 
-_FACT: Final = of_struct(e.DocumentFact, name=DOCUMENTS, state=DOCUMENT_STATES, payload=SHORT, created_at_us=TIMES)
-
-
-def _document_or_fact(cls: type[Any]) -> st.SearchStrategy[Any]:
-    return _FACT if cls in (e.DocumentSeen, d.DocumentFound) else DOCUMENTS
+_FACT: Final = of_struct(
+    e.DocumentFact,
+    name=st.sampled_from(_DOCUMENTS),
+    state=st.sampled_from(_DOCUMENT_STATES),
+    payload=st.sampled_from(_SHORT),
+    created_at_us=TIMES,
+)
 
 
 def likely(cls: type[Any]) -> st.SearchStrategy[Any]:
     """An event, effect or report whose names are those that a drawn record may know."""
-    return of_struct(
-        cls,
-        **{
-            **_BY_NAME,
-            "document": _document_or_fact(cls) | (st.none() if cls is d.OperationFinished else st.nothing()),
-            "documents": st.lists(_FACT, max_size=3, unique_by=lambda fact: fact.name).map(tuple),
-            "state": RAW_STATES,
-            "target": RAWS | DOCUMENTS,
-            "what": st.sampled_from([Call.UPLOAD, Call.IMPORT, Call.DELETE_DOCUMENT, Call.DELETE_RAW]),
-            "began_at_us": TIMES,
-        },
-    )
+    names = st.sampled_from(_DOCUMENTS)
+    document = _FACT if cls in (e.DocumentSeen, d.DocumentFound) else names
+    if cls in (e.OperationEnded, d.OperationFinished):
+        document = st.none() | names
+    documents = st.lists(_FACT, max_size=3, unique_by=lambda fact: fact.name).map(tuple)
+    return of_struct(cls, **{**_BY_NAME, "document": document, "documents": documents})
 
 
 REPORTS: Final = st.one_of([likely(cls) for cls in d.Report.__args__])
 EFFECTS: Final = st.one_of([likely(cls) for cls in fx.MUTATING])
 FILE_EVENTS: Final = st.one_of([likely(e.EVENT_TYPES[kind]) for kind in FILE_KINDS])
 
-RECORDS: Final[st.SearchStrategy[FileRecord]] = of_struct(
-    FileRecord,
-    stream=st.just(STREAM),
-    version=st.integers(min_value=0, max_value=9),
-    state=st.sampled_from(State),
-    excluded=st.sampled_from(["", "", "too large"]),
-    source_hash=HASHES,
-    payload_hash=st.just("") | HASHES,
-    generation=st.integers(min_value=0, max_value=2),
-    raws=st.lists(
-        of_struct(
-            Raw,
-            name=RAWS,
-            payload=HASHES,
-            generation=st.integers(min_value=0, max_value=2),
-            state=RAW_STATES | st.sampled_from(["", "GONE"]),
-            expires_at_us=st.none() | TIMES,
-            seen_at_us=TIMES,
-        ),
-        max_size=3,
-        unique_by=lambda raw: raw.name,
-    ).map(tuple),
-    documents=st.lists(
-        of_struct(
-            Document,
-            name=DOCUMENTS,
-            state=DOCUMENT_STATES | st.just(""),
-            role=st.sampled_from(Role),
-            payload=SHORT,
-            created_at_us=TIMES,
-            seen_at_us=TIMES,
-        ),
-        max_size=3,
-        unique_by=lambda document: document.name,
-    ).map(tuple),
-    calls=st.lists(
-        of_struct(
-            OpenCall,
-            id=CALLS,
-            what=st.sampled_from([Call.UPLOAD, Call.DELETE_DOCUMENT, Call.DELETE_RAW]),
-            target=RAWS | DOCUMENTS,
-            payload=HASHES,
-            generation=st.integers(min_value=0, max_value=2),
-            at_us=TIMES,
-        ),
-        max_size=2,
-        unique_by=lambda call: call.id,
-    ).map(tuple),
-    imports=st.lists(
-        of_struct(
-            Import,
-            call=CALLS,
-            payload=HASHES,
-            raw=RAWS,
-            at_us=TIMES,
-            operation=st.none() | OPERATIONS,
-            ended=st.sampled_from(["", "error"]),
-        ),
-        max_size=2,
-        unique_by=lambda sent: sent.call,
-    ).map(tuple),
-    imports_sent=st.integers(min_value=0, max_value=3),
-    last_import_at_us=TIMES,
-    attempts=st.integers(min_value=0, max_value=12),
-    look_ups=st.integers(min_value=0, max_value=12),
-    setbacks=st.integers(min_value=0, max_value=4),
-    due_at_us=st.none() | TIMES,
-    cause=st.just(""),
-)
-"""Records of any make, also such as no history leads to."""
+
+def _record_of(seed: int) -> FileRecord:
+    """A record of any make, also such as no history leads to."""
+    pick = random.Random(seed)
+    some = pick.choice
+
+    def second() -> int:
+        return pick.randrange(200) * SECOND_US
+
+    def up_to(most: int) -> range:
+        return range(pick.randint(0, most))
+
+    raws = [
+        Raw(name, some(_HASHES), some((0, 1)), some((*_RAW_STATES, "", "GONE")), 8, some((None, second())), second())
+        for name in pick.sample(_RAWS, len(up_to(3)))
+    ]
+    documents = [
+        Document(name, some((*_DOCUMENT_STATES, "")), some(tuple(Role)), some(_SHORT), second(), second())
+        for name in pick.sample(_DOCUMENTS, len(up_to(3)))
+    ]
+    calls = [
+        OpenCall(call, what, some(_DOCUMENTS if what is Call.DELETE_DOCUMENT else _RAWS), some(_HASHES), 0, second())
+        for call, what in zip(pick.sample(_CALLS, len(up_to(2))), pick.choices(_MUTATIONS, k=2), strict=False)
+    ]
+    imports = [
+        Import(call, some(_HASHES), some(_RAWS), second(), some((None, *_OPERATIONS)), some(("", "error")))
+        for call in pick.sample(_CALLS, len(up_to(2)))
+    ]
+    return FileRecord(
+        stream=STREAM,
+        version=pick.randrange(9),
+        state=some(tuple(State)),
+        excluded=some(("", "", "too large")),
+        payload_hash=some((*_HASHES, "")),
+        wanted=pick.random() < 0.7,
+        present=pick.random() < 0.7,
+        generation=some((0, 1)),
+        raws=tuple(raws),
+        documents=tuple(documents),
+        calls=tuple(calls),
+        imports=tuple(imports),
+        imports_sent=pick.randrange(3),
+        last_import_at_us=second(),
+        settled=pick.random() < 0.5,
+        attempts=pick.randrange(12),
+        look_ups=pick.randrange(12),
+        setbacks=pick.randrange(5),
+        due_at_us=some((None, second())),
+    )
+
+
+RECORDS: Final = st.integers(0, 2**32).map(_record_of)
+"""Made from a seed: ten times faster than field by field, and what is drawn is shown all the same."""
 
 _TELLS: Final = [
     op

@@ -112,7 +112,7 @@ class Walk:
         decided = self._decide(d.Tell(event))
         if isinstance(decided, Rejected):
             return False
-        self._append(decided)
+        self.append(decided)
         return True
 
     def report(self, *reports: d.Report) -> None:
@@ -125,7 +125,7 @@ class Walk:
             events = self._decide(report)
             assert not isinstance(events, Rejected)
             one_by_one.extend(events)
-            self._append(events)
+            self.append(events)
         assert decided == tuple(one_by_one)
 
     def _perform_next(self, step: Step) -> None:
@@ -146,7 +146,7 @@ class Walk:
             call = EventId(f"call{self._calls:022d}")
             decided = self._decide(d.Begin(effect, call, LIBRARY, STORE, 1))
             assert not isinstance(decided, Rejected), f"{effect} is wanted and refused: {decided}"
-            self._append(decided)
+            self.append(decided)
         reports = self.shell.call(self.record, effect, call, step)
         self.clock.advance(step.after_s)
         if step.op is Op.PERFORM_AMID:
@@ -166,7 +166,8 @@ class Walk:
         assert msgspec.json.encode(self.record) == before, "a decision changed the record"
         return decided
 
-    def _append(self, events: tuple[e.Event, ...]) -> None:
+    def append(self, events: tuple[e.Event, ...]) -> None:
+        """What was decided is in the log."""
         for event in events:
             assert event.kind in FACTS or check(self.record, event) is None, f"{event} is decided and not allowed"
             self._remember(event)

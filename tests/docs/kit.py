@@ -81,21 +81,18 @@ def anchors(page: Path) -> set[str]:
 
 def session(page: Path) -> list[Command]:
     """The commands of all ``console`` blocks, in order."""
-    commands: list[Command] = []
-    for block in blocks(page):
-        if block.language == "console":
-            commands += _commands(block.text)
-    return commands
+    return [c for block in blocks(page) if block.language == "console" for c in commands(block.text)]
 
 
-def _commands(text: str) -> Iterator[Command]:
+def commands(text: str, prompt: str = "$ ") -> Iterator[Command]:
+    """The commands of a block, which begin with *prompt*."""
     current: Command | None = None
     for line in text.splitlines():
-        if line.startswith("$ "):
+        if line.startswith(prompt):
             if current:
                 yield current
-            current = Command(line[2:], [])
-        elif current is not None and line.startswith("> ") and not current.expected:
+            current = Command(line.removeprefix(prompt), [])
+        elif current is not None and (line == ">" or line.startswith("> ")) and not current.expected:
             current = Command(f"{current.text}\n{line[2:]}", [])
         else:
             assert current is not None, f"a console block begins with a command, not with {line!r}"
@@ -111,8 +108,8 @@ class Ran(NamedTuple):
     printed: list[str]
 
 
-def run_session(commands: list[Command], folder: Path) -> list[Ran]:
-    """Run *commands* in one shell in *folder*; what each printed on both streams."""
+def run_session(session: list[Command], folder: Path) -> list[Ran]:
+    """Run a session in one shell in *folder*; what each printed on both streams."""
     programs = folder.with_name(f"{folder.name}-bin")
     programs.mkdir()
     for program, arguments in (("objlib-fsm", "-m objlib_fsm"), ("python", "")):
@@ -121,7 +118,7 @@ def run_session(commands: list[Command], folder: Path) -> list[Ran]:
         path.chmod(0o755)
     mark = "@@done@@"
     script = ["trap 'kill $(jobs -p) 2>/dev/null' EXIT"]
-    for command in commands:
+    for command in session:
         script += [command.text, f"__code=$?; printf '\\n{mark} %d\\n' $__code; (exit $__code)"]
     environment = {
         "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}",

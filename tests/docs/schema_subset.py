@@ -36,11 +36,12 @@ def problems(value: Any, schema: dict[str, Any], whole: dict[str, Any], at: str 
     if "type" in schema and not _is(value, schema["type"]):
         yield f"{at}: {value!r} is no {schema['type']}"
         return
-    for keyword, enough in (("anyOf", lambda fitting: fitting >= 1), ("oneOf", lambda fitting: fitting == 1)):
+    for keyword, most in (("anyOf", len(schema.get("anyOf", ()))), ("oneOf", 1)):
         if keyword in schema:
             tried = [list(problems(value, choice, whole, at)) for choice in schema[keyword]]
-            if not enough(sum(not found for found in tried)):
-                yield f"{at}: fits {sum(not found for found in tried)} of {keyword}: {min(tried, key=len)}"
+            fitting = tried.count([])
+            if not 1 <= fitting <= most:
+                yield f"{at}: fits {fitting} of {keyword}: {min(tried, key=len)}"
     if isinstance(value, dict):
         yield from _object(value, schema, whole, at)
     if isinstance(value, list) and "items" in schema:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import shutil
 import sys
 from functools import cache
 from pathlib import Path
@@ -18,7 +19,7 @@ from generator import commands
 sys.path.remove(str(kit.DOCS))
 
 PAGES = kit.pages()
-SESSIONS = [page for page in PAGES if kit.session(page)]
+SESSIONS = [page for page in PAGES if page.is_relative_to(kit.DOCS) and kit.session(page)]
 
 MACHINE_PATHS = re.compile(r"/work/|/tmp/(?!store\.db)|/root/|/home/\w|\.pyenv|site-packages")
 """Places of one machine; ``/tmp/store.db`` is the help's own example."""
@@ -146,3 +147,19 @@ def test_sessions_print_what_is_shown(page: Path, tmp_path: Path) -> None:
 )
 def test_what_is_shown_is_compared(expected: list[str], printed: list[str], fit: bool) -> None:
     assert kit.fits(expected, printed) is fit
+
+
+def test_the_readme_shows_what_make_demo_prints(tmp_path: Path) -> None:
+    block = next(block.text for block in kit.blocks(kit.ROOT / "README.md") if block.text.startswith(".venv/bin/"))
+    recipe = (kit.ROOT / "Makefile").read_text("utf-8").replace("$(BIN)", ".venv/bin").replace("$(DEMO)", "build/demo")
+    shown = list(kit.commands(block, ".venv/bin/"))
+    assert len(shown) == 3
+    (tmp_path / "work/build/demo").mkdir(parents=True)
+    shutil.copytree(kit.DOCS, tmp_path / "work/docs", ignore=shutil.ignore_patterns("__pycache__"))
+
+    ran = kit.run_session(shown, tmp_path / "work")
+
+    for command, did in zip(shown, ran, strict=True):
+        assert f"\t.venv/bin/{command.text}\n" in recipe, "the Makefile has another command"
+        assert did.code == 0, did.printed
+        assert kit.fits(command.expected, did.printed), "\n".join([command.text, *did.printed])

@@ -90,7 +90,10 @@ ANSWERS = (
         42.921,
     ),
     Case("throttled", w.get_raw, (error(429, "Please retry in 7s."),), T, Reason.RATE_LIMIT, 7.0),
+    Case("throttled", w.get_raw, (Reply(429, b"", Retry_After="30"),), T, Reason.RATE_LIMIT, 30.0),
     Case("throttled", w.upload, (session(), final(quota("X", retry_delay="3.5s"))), T, Reason.RATE_LIMIT, 3.5),
+    Case("throttled", w.get_raw, (quota("X", retry_delay="9" * 400 + "s"),), T, Reason.RATE_LIMIT, c.RETRY_AFTER_MAX_S),
+    Case("throttled", w.get_raw, (quota("X", retry_delay="soon"),), T, Reason.RATE_LIMIT),
     Case(
         "key unknown",
         w.get_store,
@@ -419,7 +422,7 @@ json_values = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
     max_leaves=8,
 )
-retry_texts = st.sampled_from(["", "...", "1.2.3", "-1", "9" * 400, "7", "0.5", "٣"])  # noqa: RUF001 - odd digits
+retry_texts = st.sampled_from(["", "...", "1.2.3", "-1", "9" * 400, "7", "0.5", "٣"])
 error_bodies = st.builds(
     lambda code, message, status, details, delay, text: {
         "error": {

@@ -144,6 +144,20 @@ def test_five_429s_in_a_hundred_are_borne_and_six_are_not() -> None:
     assert breaker.state is b.State.CLOSED
     breaker = b.answered(breaker, 0.0, throttled=True, done=False, probe=False)
     assert breaker.state is b.State.OPEN
+    breaker = b.Breaker()
+    for number in range(100):
+        assert breaker.state is b.State.CLOSED
+        is_429 = number in (0, 20, 40, 60, 80, 99)
+        breaker = b.answered(breaker, 0.0, throttled=is_429, done=not is_429, probe=False)
+    assert breaker.state is b.State.OPEN
+
+
+def test_a_step_of_concurrency_takes_twenty_successes() -> None:
+    concurrency = b.halved(b.Concurrency(7, 7))
+    for _ in range(19):
+        concurrency = b.succeeded(concurrency)
+        assert concurrency.now == 3
+    assert b.succeeded(concurrency).now == 4
 
 
 # ---- the pacer -------------------------------------------------------------------------------------------------------
@@ -261,6 +275,7 @@ def test_while_open_nothing_begins_then_one_probe_then_all() -> None:
             assert bench.pacer.breaker == "half-open"
             assert len(bench.begun) == began + 1
             assert bench.begun[-1] >= opened + 300
+            assert bench.pacer.rate_rpm == pytest.approx(20 / 1.5)
         assert bench.pacer.breaker == "closed"
         assert len(bench.begun) == began + 5
         assert bench.begun[began + 1] >= bench.ended[-5]
@@ -281,6 +296,51 @@ def test_a_probe_that_ends_without_a_verdict_makes_room_for_another() -> None:
         assert bench.pacer.breaker == "closed"
 
     with_pacer(main)
+
+
+def test_only_the_probe_decides() -> None:
+    async def main(bench: Bench) -> None:
+        async with anyio.create_task_group() as tasks:
+            for lasts_s in (313.0, 316.0):
+                tasks.start_soon(bench.call, None, lasts_s)
+            await anyio.sleep(6)
+            for _ in range(3):
+                bench.pacer.observe(THROTTLED, changes=False)
+            await anyio.sleep(300)
+            tasks.start_soon(bench.call, None, 30.0)
+            await anyio.sleep(15)
+            # Both calls from before were done while the probe was under way.
+            assert len(bench.ended) == 2
+            assert bench.pacer.breaker == "half-open"
+        assert bench.pacer.breaker == "closed"
+
+    with_pacer(main)
+
+
+def test_who_asks_first_begins_first_and_look_ups_slow_down_too() -> None:
+    async def main(bench: Bench) -> None:
+        order: list[int] = []
+
+        async def one(number: int) -> None:
+            async with bench.pacer.mutation():
+                order.append(number)
+
+        async with anyio.create_task_group() as tasks:
+            for number in range(20):
+                tasks.start_soon(one, number)
+                await anyio.sleep(0.7)
+        assert order == list(range(20))
+        times = []
+        for number in range(6):
+            if number == 3:
+                for _ in range(3):
+                    bench.pacer.observe(THROTTLED, changes=False)
+            async with bench.pacer.read():
+                times.append(VirtualClock().monotonic())
+        gaps = [after - before for before, after in zip(times, times[1:], strict=False)]
+        assert gaps == pytest.approx([0.3, 0.3, 0.9, 0.9, 0.9])
+
+    with_pacer(main, adaptive=False)
 
 
 def test_concurrency_comes_back_one_step_per_twenty_successes_and_limits_the_calls_at_once() -> None:
@@ -392,6 +452,8 @@ def test_the_daily_count_is_kept_whatever_the_clock_does(spent: int, jump_h: int
                 break
             days.append(q.quota_day(clock.now_us()))
         first = q.quota_day(START_US)
+        if jump_h < 0:  # A clock that goes back does not make a day of yesterday.
+            assert len(days) <= max(0, 100 - spent)
         for day in set(days):
             assert days.count(day) + (spent if day == first else 0) <= 100
         assert refused or len(days) == calls
@@ -485,6 +547,9 @@ def test_mixed_fortune_is_not_hopeless() -> None:
     assert hopeless_after(some * 100, 10.0) is None
     assert hopeless_after([NETWORK, ARGUMENT] * 500, 10.0) is None
     assert hopeless_after([ARGUMENT] * 30, 10.0) is None
+    # The 20 s are over just as another failure comes: it is not what the run is given up for.
+    assert hopeless_after([*[NETWORK] * 71, ARGUMENT], 0.6) is None
+    assert hopeless_after([*[NETWORK] * 72], 0.6) is not None
 
 
 def test_look_ups_alone_never_end_a_run() -> None:
@@ -515,7 +580,7 @@ def test_a_hopeless_run_ends_early_and_no_file_has_failed(tmp_path: Path) -> Non
     async def main() -> None:
         rule = Rule(fault="F7", endpoint="files.upload.*")
         async with world(tmp_path, rules=(rule,)) as w:
-            for number in range(60):
+            for number in range(30):
                 w.write(f"file{number}.txt", f"words {number}")
             w.pace = Pacer("tier3", w.clock)
             stop = Stop()
@@ -526,7 +591,7 @@ def test_a_hopeless_run_ends_early_and_no_file_has_failed(tmp_path: Path) -> Non
             assert summary.counts.failed == 0
             w.faults.clear()
             assert (await w.run_until_done()).exit_code == 0
-            assert await w.check() == {"indexed": 60}
+            assert await w.check() == {"indexed": 30}
 
     run_virtual(main)
 

@@ -20,7 +20,8 @@ from objlib_fsm.remote.port import Answer, OperationStatus, RawFile, RemoteDocum
 BASE_URL = "http://127.0.0.1:9"
 """Nothing listens on the discard port; scripted answers need no listener."""
 
-KEY = "AIzaSyTheRealKeyOfThisTest_0123456789ab"
+KEY = "TheRealKeyOfThisTest_0123456789ab"
+"""Of no known form: only as itself can it be found in a text."""
 
 STORE = StoreName("fileSearchStores/s-1")
 DOCUMENT = DocumentName("fileSearchStores/s-1/documents/d-1")

@@ -103,9 +103,11 @@ def core_is_pure(tree: ast.Module, path: str) -> list[str]:
         if top != PACKAGE and top not in CORE_MODULES:
             kind = "a module that is not known to be pure" if top in sys.stdlib_module_names else "a package"
             found.append(f"{path}:{line}: core must not import {name}, {kind}")
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in CORE_FORBIDDEN_CALLS:
-            found.append(f"{path}:{node.lineno}: core must not call {node.func.id}()")
+    found += [
+        f"{path}:{node.lineno}: core must not call {node.func.id}()"
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in CORE_FORBIDDEN_CALLS
+    ]
     return found
 
 
@@ -149,9 +151,8 @@ def _record_names(tree: ast.Module) -> set[str]:
     for node in ast.walk(tree):
         if isinstance(node, ast.arg | ast.AnnAssign) and node.annotation and "FileRecord" in _words(node.annotation):
             found.add(node.arg if isinstance(node, ast.arg) else ast.unparse(node.target).rpartition(".")[2])
-        elif isinstance(node, ast.Assign) and isinstance(node.value, ast.Call):
-            if ast.unparse(node.value.func).rpartition(".")[2] == "FileRecord":
-                found |= {target.id for target in node.targets if isinstance(target, ast.Name)}
+        elif isinstance(node, ast.Assign) and ast.unparse(node.value).partition("(")[0].endswith("FileRecord"):
+            found |= {target.id for target in node.targets if isinstance(target, ast.Name)}
     return found
 
 

@@ -50,7 +50,7 @@ def carry_out(inv: Invocation, wish: Wish) -> ExitCode:
     if wish.dry_run:
         return dry_run(inv, choice, root, log, wish.limit)
     ask = first and not choice.local and not wish.yes
-    if ask and not sys.stdin.isatty():
+    if ask and (sys.stdin is None or not sys.stdin.isatty()):
         raise WrongUse(
             "files of this library were never sent anywhere, and nobody can be asked here",
             "add --yes to send them, or look first: objlib-fsm run --dry-run",

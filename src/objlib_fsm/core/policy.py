@@ -31,6 +31,9 @@ BACKOFF_BASE_S: Final = 1.0
 BACKOFF_MAX_S: Final = 60.0
 """Upper end of any full-jitter delay."""
 
+RETRY_AFTER_MAX_S: Final = 86_400.0
+"""A day, the longest that a quota of the service lasts: what a server asks for beyond it is taken for a mistake."""
+
 SETBACKS_MAX: Final = 3
 """Documents or raw files of one payload that the service may give up before we do."""
 
@@ -54,7 +57,7 @@ LISTING_EVERY_S: Final = 60.0
 """One shared listing a minute serves all who wait."""
 
 GROWTH: Final = 1.5
-"""Each wait is this much longer than the one before; 2 s reaches 30 s in eight steps, 5 s reaches 60 s in seven."""
+"""Each wait is this much longer than the one before: the eighth is the first of 30 s from 2 s, and of 60 s from 5 s."""
 
 LATER_S: Final = 600.0
 """A wait that has used up its time in this run is taken up again after this long; a timeout is unknown, not failed."""
@@ -103,7 +106,7 @@ def retry_delay_s(record: FileRecord, failure: Failure) -> float:
         delay_s = SECOND_PASS_DELAY_S
     else:
         delay_s = backoff_s(record.stream, attempt % ATTEMPTS_PER_PASS)
-    return max(delay_s, failure.retry_after_s or 0.0)
+    return min(max(delay_s, failure.retry_after_s or 0.0), RETRY_AFTER_MAX_S)
 
 
 def after_s(at_us: int, delay_s: float) -> int:

@@ -43,6 +43,9 @@ _BAD_GATEWAY: Final = (
     b"  <p><b>502.</b> <ins>That\xe2\x80\x99s an error.</ins>\n  <p>The server encountered a temporary error and could "
     b"not complete your request.<p>Please try again in 30 seconds.  <ins>That\xe2\x80\x99s all we know.</ins>\n"
 )
+_NEW_ENUM_VALUE: Final = "STATE_QUARANTINED"
+"""A state that no SDK knows (F21)."""
+
 _PROCESSED_MODES: Final = frozenset(["empty_200", "object_200", "broken_200", "truncated_200", "headers"])
 
 
@@ -286,9 +289,6 @@ def _broken(rule: Rule, reply: Reply) -> Reply:
         case "headers":
             reply.delivery = Delivery.HEADERS_ONLY
     return reply
-
-
-_NEW_ENUM_VALUE: Final = "STATE_QUARANTINED"
 
 
 def _from_the_future(value: Any, mode: str) -> Any:

@@ -22,7 +22,7 @@ from objlib_fsm.emulator.settings import Settings
 LOOPBACK: Final = "127.0.0.1"
 """Only this machine: the service asks for no real key."""
 
-GRACE_S: Final = 2
+GRACE_S: Final = 1
 """Replies under way at a stop have so long."""
 
 BACKLOG: Final = 2_048

@@ -129,6 +129,8 @@ class Runner:
                 self._active.add(stream)
                 self._launching += 1
                 tasks.start_soon(self._work, stream, await self._batch_for(stream))
+            if self._stop():
+                self._worker.end_look_ups()
             if not self._active and (self._stop() or (not self._ready and not self._wait_s())):
                 return
             await self._turn()

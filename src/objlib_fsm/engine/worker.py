@@ -82,6 +82,12 @@ class Worker:
         self._progress = progress
         self._run_sync = run_sync
         self._stopping = stopping
+        self._look_ups: dict[anyio.CancelScope, None] = {}
+
+    def end_look_ups(self) -> None:
+        """The run is to end: what only asks and waits is cut short.  Nothing is lost, the next run asks again."""
+        for scope in self._look_ups:
+            scope.cancel()
 
     async def work(self, stream: StreamId, batch: int, waits: Callable[[], None]) -> FileRecord:
         """Do what the file needs until it needs nothing, or nothing now; its record then.
@@ -116,19 +122,34 @@ class Worker:
             case fx.ImportRaw() | fx.DeleteDocument() | fx.DeleteRaw():
                 async with self._pace.mutation():
                     return await self._mutate(record, effect, batch, None)
-            case fx.LookUpRaw():
-                reports = await self._performer.look_up_raw(effect)
-            case fx.AwaitActive():
-                reports = await self._performer.await_active(effect)
-            case fx.Poll():
-                reports = await self._performer.poll(record, effect)
-            case fx.LookUpDocument():
-                reports = await self._performer.look_up_document(record, effect)
-            case fx.ListDocuments():
-                reports = await self._performer.list_documents(record, effect)
             case fx.Wait():
                 return record
+        reports = await self._look_up(record, effect)
         return await self._journal.tell(record, *reports) if reports else record
+
+    async def _look_up(
+        self,
+        record: FileRecord,
+        effect: fx.LookUpRaw | fx.AwaitActive | fx.Poll | fx.LookUpDocument | fx.ListDocuments,
+    ) -> Reports:
+        """What the service says; nothing when the run ends meanwhile."""
+        with anyio.CancelScope() as scope:
+            self._look_ups[scope] = None
+            try:
+                match effect:
+                    case fx.LookUpRaw():
+                        return await self._performer.look_up_raw(effect)
+                    case fx.AwaitActive():
+                        return await self._performer.await_active(effect)
+                    case fx.Poll():
+                        return await self._performer.poll(record, effect)
+                    case fx.LookUpDocument():
+                        return await self._performer.look_up_document(record, effect)
+                    case fx.ListDocuments():
+                        return await self._performer.list_documents(record, effect)
+            finally:
+                del self._look_ups[scope]
+        return ()
 
     async def _upload(self, record: FileRecord, effect: fx.Upload, batch: int) -> FileRecord:
         try:

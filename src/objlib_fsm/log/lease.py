@@ -25,14 +25,21 @@ RENEW_EVERY_S: Final = 30.0
 STALE_AFTER_S: Final = 300.0
 """A holder on another host that was silent this long is taken for dead; ten renewals may be lost before."""
 
-_START_TIME_FIELD: Final = 19
-"""Index of ``starttime`` in /proc/PID/stat after the command's closing parenthesis, proc(5)."""
+_STATE_FIELD, _START_TIME_FIELD = 0, 19
+"""Indexes of ``state`` and ``starttime`` in /proc/PID/stat after the command's closing parenthesis, proc(5)."""
+
+_DEAD_STATES: Final = (b"Z", b"X", b"x")
+"""A process that was killed and that its parent has not waited for yet."""
+
+_FIRST_PID_NAMESPACE: Final = "pid:[4026531836]"
+"""The kernel's number of the namespace that is no container's (``PROC_PID_INIT_INO``)."""
 
 
 class Process(msgspec.Struct, frozen=True):
     """What tells a living process from one that has its pid by chance."""
 
     host: str
+    """The host's name, and the pid namespace when it is a container's: a pid says nothing in another one."""
     pid: int
     started: int
     """Clock ticks after boot, 0 where the system does not tell."""
@@ -42,7 +49,15 @@ class Process(msgspec.Struct, frozen=True):
 def this_process() -> Process:
     """The process that calls."""
     pid = os.getpid()
-    return Process(socket.gethostname(), pid, _started(pid) or 0, _boot_id())
+    return Process(_host(), pid, _started(pid) or 0, _boot_id())
+
+
+def _host() -> str:
+    try:
+        namespace = os.readlink("/proc/self/ns/pid")
+    except OSError:
+        return socket.gethostname()
+    return socket.gethostname() + ("" if namespace == _FIRST_PID_NAMESPACE else f" {namespace}")
 
 
 def _boot_id() -> str:
@@ -53,12 +68,13 @@ def _boot_id() -> str:
 
 
 def _started(pid: int) -> int | None:
-    """When the process with that pid started; None when there is none."""
+    """When the living process with that pid started; None when there is none."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_bytes()
     except OSError:
         return _exists(pid)
-    return int(stat.rpartition(b")")[2].split()[_START_TIME_FIELD])
+    fields = stat.rpartition(b")")[2].split()
+    return None if fields[_STATE_FIELD] in _DEAD_STATES else int(fields[_START_TIME_FIELD])
 
 
 def _exists(pid: int) -> int | None:

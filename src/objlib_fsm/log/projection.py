@@ -119,8 +119,13 @@ def write_all(
         write_tip(db, position, digest, library)
 
 
-def drift(db: apsw.Connection, files: dict[str, FileRecord], library: LibraryRecord) -> list[str]:
-    """The streams whose stored projection is not what the fold says, sorted; empty is as it should be."""
+def drift(
+    db: apsw.Connection, files: dict[str, FileRecord], library: LibraryRecord, position: int, digest: bytes
+) -> list[str]:
+    """The streams whose stored projection is not what the fold says, sorted; empty is as it should be.
+
+    ``library`` stands for the library's own record and the tip.
+    """
     wrong: set[str] = set()
     missing = set(files)
     for stored in db.execute(f"SELECT {COLUMNS} FROM files"):  # noqa: S608
@@ -133,7 +138,7 @@ def drift(db: apsw.Connection, files: dict[str, FileRecord], library: LibraryRec
     named = {(str(name), str(stream)) for name, stream in db.execute("SELECT name, stream FROM names")}
     due = {pair for record in files.values() for pair in names(record)}
     wrong.update(stream for _, stream in named ^ due)
-    stored_library = db.execute("SELECT library FROM projection").get
-    if (stored_library or "{}") != _encode(library).decode():
+    tip = db.execute("SELECT position, hash, fold_version, library FROM projection").fetchone()
+    if tip != ((position, digest, FOLD_VERSION, _encode(library).decode()) if position else None):
         wrong.add("library")
     return sorted(wrong)

@@ -151,4 +151,4 @@ def check_pages(reader: SqliteReader) -> None:
 def projection_drift(reader: SqliteReader, rebuilt: Rebuilt) -> list[str]:
     """The streams whose projection is not what was rebuilt."""
     with explained_content(reader.path):
-        return projection.drift(reader.connection, rebuilt.files, rebuilt.library)
+        return projection.drift(reader.connection, rebuilt.files, rebuilt.library, rebuilt.position, rebuilt.hash)

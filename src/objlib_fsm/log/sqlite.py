@@ -11,7 +11,7 @@ from typing import Any, Final, TypeVar
 import apsw
 import msgspec
 
-from objlib_fsm.core.events import CODEC, UnreadableEvent
+from objlib_fsm.core.events import CODEC, LEASE_STREAM, LIBRARY_STREAM, UnreadableEvent
 from objlib_fsm.core.fold import FOLD_VERSION
 from objlib_fsm.core.ids import EventId, RunId, StreamId
 from objlib_fsm.core.library_record import LibraryRecord
@@ -44,6 +44,12 @@ _EVENT_COLUMNS: Final = (
 )
 ORIGIN: Final = "SELECT position FROM events WHERE stream = ? AND version = 1"
 """Where a stream begins: its events are found by this, not by the stream's id."""
+
+_MISSING_FILES: Final = (
+    "SELECT (SELECT count(*) FROM events INDEXED BY events_by_stream WHERE version = 1 AND stream NOT IN (?, ?))"
+    " - (SELECT count(*) FROM files)"
+)
+"""Both are counted in an index: a millisecond for 100,000 files."""
 
 decode_record = msgspec.json.Decoder(FileRecord).decode
 decode_library = msgspec.json.Decoder(LibraryRecord).decode
@@ -283,13 +289,14 @@ class SqliteReader:
         return self._get(lambda db: list(db.execute(sql, arguments)))
 
     def projection_is_current(self) -> bool:
-        """Whether the projection holds every event, made by this program's fold.
+        """Whether the projection goes up to the last event, has every file, and was made by this program's fold.
 
         Raises `LogDamaged` when it remembers an event that the log does not have: the log was cut.
         """
         with explained_content(self.path):
             state = self.connection.execute("SELECT position, hash, fold_version FROM projection").fetchone()
             tip = self.connection.execute("SELECT position, hash FROM events ORDER BY position DESC LIMIT 1").fetchone()
+            missing = self.connection.execute(_MISSING_FILES, (LIBRARY_STREAM, LEASE_STREAM)).get
             if state is None:
                 return tip is None
             position, digest, fold_version = int(state[0]), bytes(state[1]), int(state[2])
@@ -298,7 +305,7 @@ class SqliteReader:
             raise LogDamaged(
                 f"{self.path}: event {position} was recorded and is not there any more", RESTORE_HINT, position
             )
-        return bool(position == tip_position and fold_version == FOLD_VERSION)
+        return bool(position == tip_position and fold_version == FOLD_VERSION and not missing)
 
     def close(self) -> None:
         """Close the connection."""

@@ -123,8 +123,8 @@ class Committer:
                 raise
             try:
                 db.execute("COMMIT")
-            except apsw.Error:
-                return self._resolve(group)
+            except apsw.Error as error:
+                self._resolve(group, outcomes, error)
         return outcomes
 
     def _undo(self) -> None:
@@ -132,16 +132,14 @@ class Committer:
         if self._db.in_transaction:
             self._db.execute("ROLLBACK")
 
-    def _resolve(self, group: Sequence[Append]) -> list[Outcome]:
+    def _resolve(self, group: Sequence[Append], outcomes: Sequence[Outcome], error: apsw.Error) -> None:
         """After a COMMIT that failed: what the log holds decides, not what the error said."""
         self._undo()
-        outcomes: list[Outcome] = []
-        for append in group:
-            found = self._written_before(append, {})
-            if found is None:
-                raise LogUnavailable(f"{self._path}: a commit failed; nothing of it was written", "run it again")
-            outcomes.append(found)
-        return outcomes
+        for append, outcome in zip(group, outcomes, strict=True):
+            if isinstance(outcome, AppendResult) and self._written_before(append, {}) is None:
+                raise LogUnavailable(
+                    f"{self._path}: a commit failed, nothing of it was written: {error}", "run it again"
+                ) from error
 
     def _tip(self) -> _Plan:
         db = self._db

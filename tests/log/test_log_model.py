@@ -1,0 +1,239 @@
+"""The log against a model of it: whatever is appended in whatever order, both say the same."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from objlib_fsm.core import events as e
+from objlib_fsm.core.events import LEASE_STREAM
+from objlib_fsm.core.fold import HistoryBroken, fold
+from objlib_fsm.core.ids import RunId, StreamId
+from objlib_fsm.core.paths import LibraryPath
+from objlib_fsm.log.contract import (
+    OWN_STREAMS,
+    Append,
+    AppendRefused,
+    AppendResult,
+    EventIdReuse,
+    Expect,
+    Fenced,
+    IllegalEvent,
+    NewEvent,
+    PathTaken,
+    VersionConflict,
+)
+from objlib_fsm.log.file import LogFile
+from objlib_fsm.log.replay import projection_drift, rebuild
+from tests.log.kit import HASH, NOW_US, check, new_id, open_at, stream, tamper
+
+NAMES = ("a", "b", "c")
+PATHS = ("x", "y", "z")
+
+paths = st.sampled_from(PATHS).map(LibraryPath)
+file_events = st.one_of(
+    paths.map(lambda path: e.FileDiscovered(path, 1, 2, HASH, "text/plain")),
+    paths.map(lambda path: e.FileMoved(path, 1, 2)),
+    st.integers(0, 3).map(lambda number: e.FileTouched(1, number)),
+    st.sampled_from((e.FileVanished(), e.FileForgotten(), e.FileTracked(), e.RetryRequested())),
+    st.sampled_from(("p", "q")).map(lambda end: e.ContentChanged(1, 2, HASH[:-1] + "ef"[end == "q"], "text/plain")),
+    st.just(e.GaveUp("cause")),
+)
+expectations = st.one_of(st.just("right"), st.integers(0, 5), st.sampled_from((Expect.NO_STREAM, Expect.EXISTS)))
+
+
+class Model:
+    """What the log must hold, as lists and dicts."""
+
+    def __init__(self) -> None:
+        self.histories: dict[StreamId, list[NewEvent]] = {}
+        self.order: list[tuple[StreamId, NewEvent]] = []
+        self.epoch = 0
+        self.released = True
+
+    def version(self, name: StreamId) -> int:
+        return len(self.histories.get(name, ()))
+
+    def path(self, name: StreamId) -> str:
+        return fold(name, self._pairs(name)).path
+
+    def _pairs(self, name: StreamId) -> list[tuple[e.Event, int]]:
+        return [(new.event, NOW_US) for new in self.histories.get(name, [])]
+
+    def append(self, one: Append) -> tuple[int, int] | type[AppendRefused]:
+        """First and last position, or why not."""
+        refused = self._refused(one)
+        found = [position for new in one.events for position in self._positions(new, one.stream)]
+        if any(position < 0 for position in found):
+            return EventIdReuse
+        if found:
+            return (found[0], found[-1]) if len(found) == len(one.events) else EventIdReuse
+        if refused is not None:
+            return refused
+        self.histories.setdefault(one.stream, []).extend(one.events)
+        self.order.extend((one.stream, new) for new in one.events)
+        return len(self.order) - len(one.events) + 1, len(self.order)
+
+    def _positions(self, new: NewEvent, name: StreamId) -> list[int]:
+        return [
+            position if (of, known.event) == (name, new.event) else -position
+            for position, (of, known) in enumerate(self.order, 1)
+            if known.id == new.id
+        ]
+
+    def _refused(self, one: Append) -> type[AppendRefused] | None:
+        version = self.version(one.stream)
+        right = {Expect.NO_STREAM: version == 0, Expect.EXISTS: version > 0, Expect.ANY: True}
+        met = version == one.expected if isinstance(one.expected, int) else right[one.expected]
+        if not met:
+            return VersionConflict
+        if one.epoch is not None and (self.released or one.epoch != self.epoch):
+            return Fenced
+        if one.stream in OWN_STREAMS:
+            return None
+        try:
+            after = fold(one.stream, [*self._pairs(one.stream), *((new.event, NOW_US) for new in one.events)])
+        except HistoryBroken:
+            return IllegalEvent
+        others = {self.path(name) for name in self.histories if name != one.stream and name not in OWN_STREAMS}
+        moved = version == 0 or after.path != self.path(one.stream)
+        return PathTaken if moved and after.path in others else None
+
+
+class LogAgainstModel(RuleBasedStateMachine):
+    """Appends of every sort, from two connections, with the log closed and its projection lost in between."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.folder = Path(tempfile.mkdtemp())
+        self.model = Model()
+        self.appended: list[Append] = []
+
+    @initialize()
+    def open(self) -> None:
+        self.log: LogFile = open_at(self.folder / "log.db")
+        self.other: LogFile = open_at(self.folder / "log.db", run="o" * 16)
+        born = self.log.since(0, 1)[0]
+        self.model.histories[born.stream] = [NewEvent(born.id, born.event)]
+        self.model.order.append((born.stream, NewEvent(born.id, born.event)))
+
+    def _append(self, log: LogFile, appends: list[Append]) -> None:
+        outcomes = log.append_many_now(appends)
+        for one, outcome in zip(appends, outcomes, strict=True):
+            expected = self.model.append(one)
+            if isinstance(expected, tuple):
+                assert isinstance(outcome, AppendResult), (one, outcome)
+                assert outcome[:2] == expected, one
+                self.appended.append(one)
+            else:
+                assert type(outcome) is expected, (one, outcome)
+
+    def _build(self, draws: list[tuple[str, Any, list[e.Event], int | None]]) -> list[Append]:
+        versions = {name: self.model.version(stream(name)) for name in NAMES}
+        built = []
+        for name, expected, events, epoch in draws:
+            wanted = versions[name] if expected == "right" else expected
+            built.append(Append(stream(name), wanted, tuple(NewEvent(new_id(), ev) for ev in events), NOW_US, epoch))
+            versions[name] += len(events) if expected == "right" else 0
+        return built
+
+    @rule(
+        draws=st.lists(
+            st.tuples(
+                st.sampled_from(NAMES),
+                expectations,
+                st.lists(file_events, min_size=1, max_size=3),
+                st.sampled_from((None, None, 1, 2)),
+            ),
+            min_size=1,
+            max_size=6,
+        ),
+        elsewhere=st.booleans(),
+    )
+    def append(self, draws: list[tuple[str, Any, list[e.Event], int | None]], elsewhere: bool) -> None:
+        self._append(self.other if elsewhere else self.log, self._build(draws))
+
+    @precondition(lambda self: self.appended)
+    @rule(data=st.data(), elsewhere=st.booleans())
+    def append_again(self, data: st.DataObject, elsewhere: bool) -> None:
+        again = data.draw(st.lists(st.sampled_from(self.appended), min_size=1, max_size=3))
+        self._append(self.other if elsewhere else self.log, again)
+
+    @precondition(lambda self: self.appended)
+    @rule(data=st.data(), name=st.sampled_from(NAMES), event=file_events)
+    def reuse_an_id(self, data: st.DataObject, name: str, event: e.Event) -> None:
+        used = data.draw(st.sampled_from(self.appended)).events[0]
+        version = self.model.version(stream(name))
+        self._append(self.log, [Append(stream(name), version, (NewEvent(used.id, event),), NOW_US)])
+
+    @rule(release=st.booleans())
+    def lease(self, release: bool) -> None:
+        if release and not self.model.released:
+            self._note(e.LeaseReleased(self.model.epoch))
+            self.model.released = True
+        else:
+            epoch = self.model.epoch + 1
+            self._note(e.LeaseTaken(epoch, RunId("r"), "h", 1, 1, "b"))
+            self.model.epoch, self.model.released = epoch, False
+
+    def _note(self, event: e.Event) -> None:
+        self._append(self.log, [Append(LEASE_STREAM, Expect.ANY, (NewEvent(new_id(), event),), NOW_US)])
+
+    @rule(lose_projection=st.booleans())
+    def close_and_open(self, lose_projection: bool) -> None:
+        self.log.close()
+        self.other.close()
+        if lose_projection:
+            tamper(self.folder / "log.db", "DELETE FROM files; DELETE FROM names; DELETE FROM projection")
+        self.log = open_at(self.folder / "log.db")
+        self.other = open_at(self.folder / "log.db", run="o" * 16)
+
+    @invariant()
+    def the_same(self) -> None:
+        if not self.model.order:
+            return
+        for log in (self.log, self.other):
+            assert [(r.stream, r.id, r.event) for r in log.since(0, 10_000)] == [
+                (name, new.id, new.event) for name, new in self.model.order
+            ]
+        for name in NAMES:
+            record = self.log.record(stream(name))
+            history = self.model.histories.get(stream(name))
+            assert record == (fold(stream(name), [(n.event, NOW_US) for n in history]) if history else None)
+            if record is not None:
+                assert self.log.by_path(record.path) == record
+
+    def teardown(self) -> None:
+        try:
+            if self.model.order:
+                rebuilt = rebuild(self.log)
+                assert projection_drift(self.log, rebuilt) == []
+                check(self.log)
+                self.log.close()
+                self.other.close()
+        finally:
+            shutil.rmtree(self.folder)
+
+
+LogAgainstModel.TestCase.settings = settings(
+    max_examples=40,
+    stateful_step_count=15,
+    deadline=None,
+    derandomize=True,
+    print_blob=True,
+    database=None,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+
+
+class TestLogAgainstModel(LogAgainstModel.TestCase):  # type: ignore[name-defined,misc]
+    """Run by pytest."""
+
+    pytestmark = pytest.mark.timeout(110)
