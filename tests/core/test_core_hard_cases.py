@@ -13,88 +13,14 @@ import pytest
 from objlib_fsm.core import decide as d
 from objlib_fsm.core import effects as fx
 from objlib_fsm.core import events as e
-from objlib_fsm.core.ids import DocumentName, EventId, RawFileName, payload_id
+from objlib_fsm.core.ids import RawFileName, payload_id
 from objlib_fsm.core.outcomes import Failure, Outcome, Reason
-from objlib_fsm.core.policy import LATER_S, SETTLE_S, after_s
+from objlib_fsm.core.policy import SETTLE_S, after_s
 from objlib_fsm.core.record import Call, Role
 from objlib_fsm.core.table import State
+from tests.core.byhand import NEW, OLD, File, fail, importing, indexed, uploaded
 from tests.core.ending import check_end, settle
-from tests.core.moves import How, Op, Step
-from tests.core.service import SECOND_US, STORE, content_hash
-from tests.core.shell import LIBRARY
-from tests.core.strategies import encoded
-from tests.core.walk import Walk
-
-OLD, NEW = content_hash(0), content_hash(1)
-
-
-class File(Walk):
-    """A life played by hand."""
-
-    def does(self, wanted: type[Any], how: How = How.WELL, *, n: int = 0, takes_s: float = 0.0) -> Any:
-        """The next effect is of that type, and is performed; waits before it are waited."""
-        effect = self.effect()
-        if isinstance(effect, fx.Wait):
-            self.clock.advance((effect.until_us - self.clock.now_us) / SECOND_US)
-            effect = self.effect()
-        assert isinstance(effect, wanted), effect
-        self.perform(effect, Step(Op.PERFORM, how, n, takes_s))
-        return effect
-
-    def change(self) -> None:
-        """Other bytes are found on disk."""
-        assert self.tell(e.ContentChanged(8, 2, NEW, "text/markdown"))
-
-    def at(self) -> State:
-        """Where the file stands."""
-        return self.record.state
-
-    def cut_off(self, how: How) -> None:
-        """The next effect is performed, and its outcome is not recorded now."""
-        effect = self.effect()
-        assert effect is not None
-        self.perform(effect, Step(Op.PERFORM, how))
-
-    @property
-    def live(self) -> set[DocumentName]:
-        """The documents that the store really holds."""
-        return self.service.live(self.clock.real_us)
-
-    @property
-    def last(self) -> e.Event:
-        """The latest event."""
-        return self.history[-1][0]
-
-
-def uploaded() -> File:
-    file = File()
-    file.does(fx.Upload)
-    return file
-
-
-def importing(how: How = How.WELL, *, n: int = 0) -> File:
-    file = uploaded()
-    file.does(fx.ImportRaw, how, n=n)
-    return file
-
-
-def indexed() -> File:
-    file = importing()
-    file.does(fx.Poll)
-    assert file.at() is State.INDEXED
-    assert file.effect() is None
-    return file
-
-
-def fail(file: File, effect: Any, failure: Failure) -> None:
-    """Perform *effect*; it ends with *failure*."""
-    call = EventId("hard-case")
-    decided = d.decide(file.record, d.Begin(effect, call, LIBRARY, STORE), file.clock.now_us)
-    assert isinstance(decided, tuple)
-    file.append(decided)
-    what = {fx.Upload: Call.UPLOAD, fx.ImportRaw: Call.IMPORT}[type(effect)]
-    file.report(d.Failed(call, what, failure, file.record.payload_hash))
-
+from tests.core.moves import How
 
 # ---- content changes while uploading or processing -----------------------------------------------------------------
 
@@ -255,6 +181,7 @@ def test_operation_says_error_and_there_is_no_document() -> None:
     for stored in file.service.documents.values():
         stored.deleted_us = file.clock.real_us
     file.does(fx.Poll)
+    file.does(fx.ListDocuments)  # Too soon to say that it is absent.
     file.does(fx.ListDocuments)
     assert (file.record.state, file.record.setbacks) == (State.PROCESSING, 1)
     file.does(fx.ImportRaw)
@@ -492,55 +419,3 @@ def test_409_on_upload_with_other_bytes_takes_the_next_generation() -> None:
     assert (first.generation, second.generation) == (0, 1)
     settle(file)
     check_end(file)
-
-
-# ---- promises: a timeout means unknown, a failed listing means unknown -----------------------------------------------
-
-
-@pytest.mark.parametrize("begin", [uploaded, importing])
-def test_failed_look_ups_never_make_a_file_failed(begin: Any) -> None:
-    file: File = begin()
-    state, documents = file.record.state, file.record.documents
-    for _ in range(40):
-        for what in (Call.LOOK_UP_RAW, Call.POLL, Call.LOOK_UP_DOCUMENT, Call.LIST_DOCUMENTS):
-            file.report(d.LookUpFailed(what, Failure(Outcome.UNAVAILABLE, Reason.NETWORK, "unreachable")))
-    assert (file.record.state, file.record.documents, file.record.attempts) == (state, documents, 0)
-    assert file.record.due_at_us == after_s(file.clock.now_us, LATER_S)
-    settle(file)
-    check_end(file)
-
-
-def test_an_outage_during_look_ups_does_not_use_up_the_uploads_attempts() -> None:
-    file = File()
-    file.does(fx.Upload, How.CUT_LOST)
-    for _ in range(20):
-        file.does(fx.LookUpRaw, How.REFUSED_NOW, n=1)
-    file.does(fx.LookUpRaw)
-    assert file.at() is State.UPLOADING
-    file.does(fx.Upload)
-    settle(file)
-    check_end(file)
-
-
-def test_a_listing_older_than_what_is_known_says_nothing() -> None:
-    file = importing(How.SLOWLY, n=1)
-    file.shell.take_snapshot()  # It shows the document PENDING.
-    file.does(fx.Poll)
-    assert file.at() is State.INDEXED
-    before = encoded(file.record)
-    assert file.shell.snapshot is not None
-    file.report(d.DocumentsFound(*file.shell.snapshot))
-    assert file.at() is State.INDEXED
-    assert encoded(file.record).replace(b'"version":9', b'"version":8') == before
-
-
-def test_a_listing_that_still_shows_a_deleted_document_does_not_bring_it_back() -> None:
-    file = indexed()
-    assert file.tell(e.FileForgotten())
-    file.does(fx.DeleteDocument)
-    assert file.tell(e.FileTracked())
-    file.clock.advance(1.0)
-    shown = tuple(e.DocumentFact(s.name, "STATE_ACTIVE", s.payload) for s in file.service.documents.values())
-    file.report(d.DocumentsFound(file.clock.now_us, shown))
-    assert file.at() is State.UNTRACKED
-    assert file.record.live_documents == ()

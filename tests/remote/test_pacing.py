@@ -1,11 +1,11 @@
-"""Pacing: the rules as values against plain models, and the pacer under virtual time, alone and under the engine."""
+"""The pacer under virtual time, alone and under the engine."""
 
 from __future__ import annotations
 
+import itertools
 import math
 import random
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import anyio
@@ -14,19 +14,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from objlib_fsm.core.outcomes import Failure, Outcome, Reason
-from objlib_fsm.emulator.faults import Rule
-from objlib_fsm.engine import session as s
 from objlib_fsm.engine.runner import Stop
-from objlib_fsm.remote import breaker as b
 from objlib_fsm.remote import budget as q
 from objlib_fsm.remote.budget import TIERS
 from objlib_fsm.remote.pacing import Pacer
 from objlib_fsm.remote.port import CallFailed
+from tests.remote.test_pacing_rules import EPSILON_S, most_in_a_window
 from tests.support.virtual_time import START_US, VirtualClock, run_virtual
-from tests.support.world import world
-
-EPSILON_S = 1e-6
-DAY_US = 86_400_000_000
 
 THROTTLED = Failure(Outcome.THROTTLED, Reason.RATE_LIMIT, "Resource has been exhausted (e.g. check quota).", 429)
 NETWORK = Failure(Outcome.UNAVAILABLE, Reason.NETWORK, "ConnectError: All connection attempts failed")
@@ -35,129 +29,6 @@ ARGUMENT = Failure(Outcome.REJECTED, Reason.INVALID_ARGUMENT, "page_size is inva
 
 def throttled(retry_after_s: float) -> Failure:
     return Failure(Outcome.THROTTLED, Reason.RATE_LIMIT, "too fast", 429, "RESOURCE_EXHAUSTED", retry_after_s)
-
-
-def most_in_a_window(times: list[float]) -> int:
-    """The most launches in any 60 seconds, the beginning included and the end not."""
-    times = sorted(times)
-    most = first = 0
-    for last, time in enumerate(times):
-        while time - times[first] >= 60.0 - EPSILON_S:
-            first += 1
-        most = max(most, last - first + 1)
-    return most
-
-
-# ---- the budget ------------------------------------------------------------------------------------------------------
-
-
-@settings(max_examples=200, deadline=None)
-@given(
-    st.sampled_from(sorted(TIERS)),
-    st.lists(st.tuples(st.floats(0, 40), st.integers(0, 2_000_000)), min_size=1, max_size=80),
-)
-def test_no_window_holds_more_calls_or_tokens_than_the_tier_allows(tier: str, calls: list[tuple[float, int]]) -> None:
-    limits, budget, now = TIERS[tier], q.Budget(), 0.0
-    launched: list[tuple[float, int]] = []
-    for pause_s, tokens in calls:
-        now += pause_s
-        due = q.due_at(budget, now, 60 / limits.rpm, tokens, limits.tpm)
-        assert now <= due <= max(now, budget.last_at + 60 / limits.rpm) + q.WINDOW_S + 1
-        now = due
-        budget = q.begun(budget, now, tokens, 0)
-        launched.append((now, tokens))
-        assert len(budget.tokens) <= q.WINDOW_S + 1
-    assert most_in_a_window([at for at, _ in launched]) <= limits.rpm
-    for at, _ in launched:
-        window = [tokens for time, tokens in launched if at <= time < at + 60]
-        assert sum(window) <= limits.tpm or len([t for t in window if t]) == 1
-
-
-@given(st.integers(-(10**17), 10**17))
-def test_a_quota_day_begins_and_ends_at_eight_utc(now_us: int) -> None:
-    ends_us = q.quota_day_ends_us(now_us)
-    assert now_us < ends_us <= now_us + DAY_US
-    assert (ends_us // 1_000_000) % q.DAY_S == 8 * 3_600
-    assert q.quota_day(ends_us) == q.quota_day(now_us) + 1
-    assert q.quota_day(ends_us - 1) == q.quota_day(now_us)
-
-
-# ---- the breaker -----------------------------------------------------------------------------------------------------
-
-ANSWERS = st.lists(
-    st.tuples(
-        st.sampled_from(["done", "throttled", "error"]),
-        st.sampled_from([0.0, 1.0, 60.0, 299.0, 300.0]),
-    ),
-    max_size=400,
-)
-
-
-@settings(max_examples=200, deadline=None)
-@given(ANSWERS, st.integers(1, 10))
-def test_the_breaker_does_what_is_written(answers: list[tuple[str, float]], most: int) -> None:
-    breaker, concurrency, now = b.Breaker(), b.Concurrency(most, most), 0.0
-    history: list[bool] = []
-    since_step = 0
-    for answer, pause_s in answers:
-        now += pause_s
-        breaker = b.at(breaker, now)
-        assert (breaker.state is b.State.OPEN) <= (now - breaker.opened_at < b.OPEN_S)
-        probe = False
-        if b.may_begin(breaker):
-            probe = breaker.state is b.State.HALF_OPEN
-            breaker = b.probe_begun(breaker)
-            assert b.may_begin(breaker) == (not probe)
-        before = breaker
-        is_429 = answer == "throttled"
-        breaker = b.answered(breaker, now, throttled=is_429, done=answer == "done", probe=probe)
-        if before.state is b.State.CLOSED:
-            history.append(is_429)
-            opens = sum(history[-100:]) > 5 or history[-3:] == [True] * 3
-            assert (breaker.state is b.State.OPEN) == opens
-            assert not opens or is_429
-        elif probe:
-            expected = {"done": b.State.CLOSED, "throttled": b.State.OPEN, "error": b.State.HALF_OPEN}[answer]
-            assert breaker.state is expected
-            assert answer != "error" or b.may_begin(breaker)
-        else:
-            assert breaker == before
-        was = concurrency.now
-        if breaker.state is b.State.OPEN and before.state is not b.State.OPEN:
-            concurrency, history, since_step = b.halved(concurrency), [], 0
-            assert concurrency.now == max(min(3, most), was // 2)
-        if answer == "done":
-            concurrency = b.succeeded(concurrency)
-            since_step = 0 if was == most else since_step + 1
-            assert concurrency.now == was + (since_step == 20)
-            since_step %= 20
-        assert min(3, most) <= concurrency.now <= most
-
-
-def test_five_429s_in_a_hundred_are_borne_and_six_are_not() -> None:
-    breaker = b.Breaker()
-    for number in range(100):
-        breaker = b.answered(breaker, 0.0, throttled=number % 20 == 0, done=number % 20 != 0, probe=False)
-        assert breaker.state is b.State.CLOSED
-    # The first 429 leaves the hundred just as the sixth comes.
-    breaker = b.answered(breaker, 0.0, throttled=True, done=False, probe=False)
-    assert breaker.state is b.State.CLOSED
-    breaker = b.answered(breaker, 0.0, throttled=True, done=False, probe=False)
-    assert breaker.state is b.State.OPEN
-    breaker = b.Breaker()
-    for number in range(100):
-        assert breaker.state is b.State.CLOSED
-        is_429 = number in (0, 20, 40, 60, 80, 99)
-        breaker = b.answered(breaker, 0.0, throttled=is_429, done=not is_429, probe=False)
-    assert breaker.state is b.State.OPEN
-
-
-def test_a_step_of_concurrency_takes_twenty_successes() -> None:
-    concurrency = b.halved(b.Concurrency(7, 7))
-    for _ in range(19):
-        concurrency = b.succeeded(concurrency)
-        assert concurrency.now == 3
-    assert b.succeeded(concurrency).now == 4
 
 
 # ---- the pacer -------------------------------------------------------------------------------------------------------
@@ -227,7 +98,7 @@ def test_launches_are_spread_and_calls_in_flight_are_left_alone(
     # Every call that began ended by itself.
     assert len(bench.begun) == len(bench.ended) == len(calls)
     assert most_in_a_window(bench.begun) <= TIERS[tier].rpm
-    gaps = [after - before for before, after in zip(bench.begun, bench.begun[1:], strict=False)]
+    gaps = [after - before for before, after in itertools.pairwise(bench.begun)]
     assert all(gap >= 60 / TIERS[tier].rpm - EPSILON_S for gap in gaps)
     assert bench.most_under_way <= 7
     assert bench.pacer.throttled == sum(call[2] is THROTTLED for call in calls)
@@ -337,7 +208,7 @@ def test_who_asks_first_begins_first_and_look_ups_slow_down_too() -> None:
                     bench.pacer.observe(THROTTLED, changes=False)
             async with bench.pacer.read():
                 times.append(VirtualClock().monotonic())
-        gaps = [after - before for before, after in zip(times, times[1:], strict=False)]
+        gaps = [after - before for before, after in itertools.pairwise(times)]
         assert gaps == pytest.approx([0.3, 0.3, 0.9, 0.9, 0.9])
 
     with_pacer(main, adaptive=False)
@@ -571,64 +442,6 @@ def test_a_service_that_keeps_throttling_ends_the_run_after_three_probes() -> No
         assert bench.pacer.hopeless.reason is Reason.RATE_LIMIT
 
     with_pacer(main)
-
-
-# ---- under the engine ------------------------------------------------------------------------------------------------
-
-
-def test_a_hopeless_run_ends_early_and_no_file_has_failed(tmp_path: Path) -> None:
-    async def main() -> None:
-        rule = Rule(fault="F7", endpoint="files.upload.*")
-        async with world(tmp_path, rules=(rule,)) as w:
-            for number in range(30):
-                w.write(f"file{number}.txt", f"words {number}")
-            w.pace = Pacer("tier3", w.clock)
-            stop = Stop()
-            summary = await w.run(stop)
-            assert summary.exit_code == s.LATER_EXIT
-            assert stop.halted is not None
-            assert str(stop.halted).startswith("nearly all of the last 40 calls failed for the same reason: Internal")
-            assert summary.counts.failed == 0
-            w.faults.clear()
-            assert (await w.run_until_done()).exit_code == 0
-            assert await w.check() == {"indexed": 30}
-
-    run_virtual(main)
-
-
-@pytest.mark.parametrize("fault", ["F1", "F4"])
-def test_a_library_is_indexed_through_a_service_that_throttles(tmp_path: Path, fault: str) -> None:
-    async def main() -> None:
-        rule = Rule(fault=fault, probability=0.1, count=40)
-        async with world(tmp_path, rules=(rule,), seed=3) as w:
-            for number in range(30):
-                w.write(f"file{number}.txt", f"words {number}")
-            w.pace = Pacer("tier2", w.clock, adaptive=False)
-            summary = await w.run_until_done()
-            assert summary.exit_code == 0
-            assert w.pace.throttled > 0
-            assert await w.check() == {"indexed": 30}
-
-    run_virtual(main)
-
-
-def test_a_daily_budget_stops_the_run_and_the_next_day_goes_on(tmp_path: Path) -> None:
-    async def main() -> None:
-        async with world(tmp_path) as w:
-            for number in range(8):
-                w.write(f"file{number}.txt", f"words {number}")
-            w.pace = Pacer("free", w.clock, spent_today=90)
-            stop = Stop()
-            summary = await w.run(stop)
-            assert summary.exit_code == s.LATER_EXIT
-            assert stop.halted is not None
-            assert "the 100 calls a day of tier free are used up" in str(stop.halted)
-            assert summary.counts.failed == 0
-            await w.clock.sleep(86_400)
-            assert (await w.run()).exit_code == 0
-            assert await w.check() == {"indexed": 8}
-
-    run_virtual(main)
 
 
 @pytest.mark.parametrize("limit_rpm", [15.0, 60.0, 150.0])

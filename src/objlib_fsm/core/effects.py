@@ -12,7 +12,7 @@ from typing import Final
 import msgspec
 
 from objlib_fsm.core.ids import DocumentName, OperationName, RawFileName
-from objlib_fsm.core.policy import EXPIRY_MARGIN_S, POLL_TOTAL_S, SETTLE_S, after_s
+from objlib_fsm.core.policy import EXPIRY_MARGIN_S, POLL_TOTAL_S, SETTLE_S, SHOWN_S, after_s
 from objlib_fsm.core.record import Call, Document, FileRecord, Import, Raw, Role
 from objlib_fsm.core.table import State
 
@@ -166,7 +166,7 @@ def _onward(r: FileRecord, now_us: int) -> Effect:
         return LookUpRaw(RawFileName(call.target), call.payload, call.generation)
     for waiting in r.imports:
         if waiting.payload == r.payload_hash:
-            return _resolve(waiting)
+            return _resolve(waiting, r.listed_at_us)
     raw = r.raw
     if raw is None:
         if r.state is State.PROCESSING:
@@ -177,11 +177,15 @@ def _onward(r: FileRecord, now_us: int) -> Effect:
     return _import(raw, now_us)
 
 
-def _resolve(waiting: Import) -> Effect:
-    """The way to the document of an import: its operation while that may still answer, else a listing."""
+def _resolve(waiting: Import, listed_at_us: int) -> Effect:
+    """The way to the document of an import: its operation while that may still answer, else a listing.
+
+    A first one soon, because a document that is there can be claimed at once; only its absence needs time.
+    """
     if waiting.operation is not None and not waiting.ended:
         return Poll(waiting.operation, waiting.payload, waiting.at_us, after_s(waiting.at_us, POLL_TOTAL_S))
-    return ListDocuments(after_s(waiting.at_us, SETTLE_S))
+    shown_us = after_s(waiting.at_us, SHOWN_S)
+    return ListDocuments(shown_us if listed_at_us < shown_us else after_s(waiting.at_us, SETTLE_S))
 
 
 def _of_payload(r: FileRecord) -> Document | None:

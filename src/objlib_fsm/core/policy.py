@@ -40,6 +40,9 @@ SETBACKS_MAX: Final = 3
 SETTLE_S: Final = 60.0
 """An absent document counts only in a complete listing begun at least this long after the call (design)."""
 
+SHOWN_S: Final = 5.0
+"""By then a listing shows the document of an import that arrived (1.4-2.5 s were measured); it proves nothing else."""
+
 ACTIVE_WAIT_FIRST_S: Final = 2.0
 ACTIVE_WAIT_MAX_S: Final = 30.0
 ACTIVE_WAIT_TOTAL_S: Final = 300.0

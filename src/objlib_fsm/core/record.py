@@ -119,7 +119,8 @@ class FileRecord(msgspec.Struct, omit_defaults=True):
     ``version`` counts its events.  ``attempts`` are the failed calls at the present step, ``look_ups`` the look-ups in
     a row that were of no use: they make it wait, never give up.  ``setbacks`` are the imports, documents and raw files
     of this payload that the service itself gave up, ``imports_sent`` how often this payload was imported.
-    ``settled`` is False while the store may hold documents of the file that nobody knows.
+    ``settled`` is False while the store may hold documents of the file that nobody knows, besides those of ``imports``.
+    ``listed_at_us`` is when the last listing began that showed the file's documents.
     """
 
     stream: StreamId
@@ -147,6 +148,7 @@ class FileRecord(msgspec.Struct, omit_defaults=True):
     imports_sent: int = 0
     last_import_at_us: int = 0
     settled: bool = True
+    listed_at_us: int = 0
     attempts: int = 0
     look_ups: int = 0
     setbacks: int = 0
@@ -213,7 +215,4 @@ class FileRecord(msgspec.Struct, omit_defaults=True):
 
     def open_call(self, what: Call) -> OpenCall | None:
         """The latest call of that sort without a known outcome."""
-        for call in reversed(self.calls):
-            if call.what is what:
-                return call
-        return None
+        return next((call for call in reversed(self.calls) if call.what is what), None)

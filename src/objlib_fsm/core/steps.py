@@ -200,7 +200,7 @@ def _call_uncertain(r: FileRecord, ev: e.CallUncertain, at_us: int) -> None:
     r.calls = tuple(msgspec.structs.replace(c, uncertain=True) if c.id == ev.call else c for c in r.calls)
     if change.is_open_import(r, ev.call):
         change.sent_import(r, ev.call, at_us)
-        r.settled = False
+        r.settled = r.settled and r.imports_sent == 1
     r.attempts += 1
     r.due_at_us = ev.due_at_us
     r.problem = Problem(ev.what, Outcome.UNCERTAIN, ev.reason, at_us, ev.message, ev.code)
@@ -236,7 +236,7 @@ def _operation_ended(r: FileRecord, ev: e.OperationEnded, at_us: int) -> None:
             change.add_document(r, ev.document, payload_id(of.payload) if of is not None else "", at_us)
     elif of is not None:
         r.imports = tuple(msgspec.structs.replace(i, ended=ev.result) if i is of else i for i in r.imports)
-        r.settled = False
+        r.settled = r.settled and r.imports_sent == 1
         r.problem = Problem(Call.POLL, Outcome.UNCERTAIN, Reason.OTHER, at_us, ev.message or ev.result)
 
 
@@ -250,21 +250,30 @@ def _document_gone(r: FileRecord, ev: e.DocumentGone, at_us: int) -> None:
 
 
 def _documents_listed(r: FileRecord, ev: e.DocumentsListed, at_us: int) -> None:
-    """A listing is as old as its beginning: what is known from later stands."""
+    """A listing is as old as its beginning: what is known from later stands.
+
+    A new document of a payload that was imported once is that import's: nothing more can come of it.
+    """
+    r.listed_at_us = ev.began_at_us
     shown = {fact.name for fact in ev.documents}
     for document in r.live_documents:
         if document.name not in shown and after_s(document.seen_at_us, SETTLE_S) <= ev.began_at_us:
             change.lose_document(r, document.name, ev.began_at_us)
+    known = {d.name for d in r.documents}
+    found = r.imports_sent == 1 and any(f.payload == r.payload and f.name not in known for f in ev.documents)
     newer = {d.name for d in r.documents if _word_stands_until_us(d) > ev.began_at_us}
     change.know_documents(r, [fact for fact in ev.documents if fact.name not in newer], ev.began_at_us)
     going_on = r.here and r.state in (State.UNTRACKED, State.UPLOADING, State.PROCESSING)
     waiting = tuple(
         i
         for i in r.imports
-        if after_s(i.at_us, SETTLE_S) > ev.began_at_us
-        or (going_on and i.payload == r.payload_hash and i.operation is not None and not i.ended)
+        if not (found and i.payload == r.payload_hash)
+        and (
+            after_s(i.at_us, SETTLE_S) > ev.began_at_us
+            or (going_on and i.payload == r.payload_hash and i.operation is not None and not i.ended)
+        )
     )
-    lost = [i for i in r.imports if i not in waiting and i.operation is not None and i.payload == r.payload_hash]
+    lost = [i for i in r.imports if not found and i not in waiting and i.operation is not None and i.payload == r.payload_hash]
     r.setbacks += going_on and bool(lost)
     r.imports = waiting
     if not waiting and after_s(r.last_import_at_us, SETTLE_S) <= ev.began_at_us:
