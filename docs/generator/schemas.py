@@ -10,7 +10,8 @@ import msgspec
 from generator.text import page as make_page
 from generator.text import prose, table
 from objlib_fsm.cli.messages import MESSAGES, Message
-from objlib_fsm.core.events import EVENT_TYPES, UPCASTS
+from objlib_fsm.core.codec import UPCASTS
+from objlib_fsm.core.events import EVENT_TYPES
 from objlib_fsm.core.table import TRANSITIONS, Kind
 from objlib_fsm.emulator.faults import Rule
 

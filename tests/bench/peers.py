@@ -20,7 +20,7 @@ import msgspec
 from eventsourcing.application import Application
 from eventsourcing.domain import Aggregate
 
-from objlib_fsm.core.events import CODEC
+from objlib_fsm.core.codec import CODEC
 from objlib_fsm.core.fold import new_record, step
 from objlib_fsm.core.record import FileRecord
 from objlib_fsm.log import projection

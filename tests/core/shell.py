@@ -184,7 +184,11 @@ class Shell:
         if state == "FAILED":
             return (d.RawLost(name, generation, "failed", "bad file"),)
         if state == "PROCESSING" and wait:
-            return (d.LookUpFailed(Call.LOOK_UP_RAW, Failure(Outcome.UNAVAILABLE, Reason.TIMEOUT, "still PROCESSING")),)
+            return (
+                d.LookUpFailed(
+                    Call.LOOK_UP_RAW, Failure(Outcome.UNAVAILABLE, Reason.STILL_WAITING, "still PROCESSING")
+                ),
+            )
         return (d.RawFound(name, payload, generation, state, 8, raw.expires_us),)
 
     def _poll(self, effect: fx.Poll, how: How) -> tuple[d.Report, ...]:
@@ -213,7 +217,7 @@ class Shell:
             self.clock.advance(min(300.0, (document.ready_us - self.clock.real_us) / SECOND_US))
         found = d.DocumentFound(self._fact(document))
         if document.state(self.clock.real_us) == "STATE_PENDING":
-            late = Failure(Outcome.UNAVAILABLE, Reason.TIMEOUT, "still pending")
+            late = Failure(Outcome.UNAVAILABLE, Reason.STILL_WAITING, "still pending")
             return (found, d.LookUpFailed(Call.LOOK_UP_DOCUMENT, late))
         return (found,)
 

@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from objlib_fsm.core import events as e
-from objlib_fsm.core.events import CODEC, EVENT_TYPES, Codec, UnreadableEvent, Upcast
+from objlib_fsm.core.codec import CODEC, Codec, UnreadableEvent, Upcast
+from objlib_fsm.core.events import EVENT_TYPES
 from objlib_fsm.core.table import Kind
 from tests.core.stored_bodies import EXAMPLES, STORED, body_of
 from tests.core.strategies import any_event

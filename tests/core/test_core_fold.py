@@ -5,17 +5,14 @@ from __future__ import annotations
 from typing import Final
 
 import msgspec
-import pytest
 
-from objlib_fsm.core import decide as d
-from objlib_fsm.core import effects as fx
 from objlib_fsm.core import events as e
-from objlib_fsm.core.fold import FOLD_VERSION, apply, digest, fold
+from objlib_fsm.core.fold import FOLD_VERSION, digest, fold
 from objlib_fsm.core.ids import DocumentName, EventId, OperationName, RawFileName, StreamId, payload_id
 from objlib_fsm.core.outcomes import Outcome, Reason
 from objlib_fsm.core.paths import LibraryPath
-from objlib_fsm.core.record import Call, FileRecord
-from objlib_fsm.core.table import FILE_KINDS, State
+from objlib_fsm.core.record import Call
+from objlib_fsm.core.table import FILE_KINDS
 from tests.core.service import SECOND_US, STORE, content_hash
 
 A, B = content_hash(0), content_hash(1)

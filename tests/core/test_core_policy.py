@@ -93,7 +93,7 @@ def test_look_ups_that_were_of_no_use_lengthen_the_wait_as_attempts_do() -> None
 
 
 def test_what_has_waited_in_vain_already_waits_long() -> None:
-    assert policy.retry_delay_s(failed(0), Failure(Outcome.UNAVAILABLE, Reason.TIMEOUT)) == policy.LATER_S
+    assert policy.retry_delay_s(failed(0), Failure(Outcome.UNAVAILABLE, Reason.STILL_WAITING)) == policy.LATER_S
     assert policy.retry_delay_s(failed(0), Failure(Outcome.UNCERTAIN, Reason.TIMEOUT)) <= 1.0
 
 

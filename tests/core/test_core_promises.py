@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 
 from objlib_fsm.core import decide as d
@@ -53,7 +54,8 @@ def test_a_listing_older_than_what_is_known_says_nothing() -> None:
     assert file.shell.snapshot is not None
     file.report(d.DocumentsFound(*file.shell.snapshot))
     assert file.at() is State.INDEXED
-    assert encoded(file.record).replace(b'"version":9', b'"version":8') == before
+    after = msgspec.structs.replace(file.record, version=file.record.version - 1, listed_at_us=0)
+    assert encoded(after) == before
 
 
 def test_a_listing_that_still_shows_a_deleted_document_does_not_bring_it_back() -> None:

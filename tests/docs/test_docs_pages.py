@@ -21,7 +21,7 @@ sys.path.remove(str(kit.DOCS))
 PAGES = kit.pages()
 SESSIONS = [page for page in PAGES if page.is_relative_to(kit.DOCS) and kit.session(page)]
 
-MACHINE_PATHS = re.compile(r"/work/|/tmp/(?!store\.db)|/root/|/home/\w|\.pyenv|site-packages")
+MACHINE_PATHS = re.compile(r"/(work|root)/|/tmp/(?!store\.db)|/home/\w|\.pyenv|site-packages")
 """Places of one machine; ``/tmp/store.db`` is the help's own example."""
 
 

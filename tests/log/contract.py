@@ -201,6 +201,11 @@ class EventLogContract:
             await log.append(append("a", 1, touched(), wrong))
         assert log.version(stream("a")) == 1
 
+    async def test_a_file_begins_with_its_discovery(self, log: EventLog) -> None:
+        with pytest.raises(IllegalEvent, match="does not begin with a discovery"):
+            await log.append(append("a", Expect.NO_STREAM, touched()))
+        await log.append(append("a", Expect.NO_STREAM, discovered("a.txt")))
+
     async def test_a_path_has_one_file(self, log: EventLog) -> None:
         await log.append(append("a", Expect.NO_STREAM, discovered("a.txt")))
         await log.append(append("b", Expect.NO_STREAM, discovered("b.txt")))

@@ -140,6 +140,7 @@ def test_another_tail_is_not_the_one_remembered(copy: Path) -> None:
         ({"kind": 64, "body": '{"library":"x"}'}, "library_created does not belong to a file"),
         ({"stream": "library", "origin": 1, "version": 2}, "file_discovered does not belong to the library"),
         ({"origin": 2, "stream": stream("file0"), "version": 5}, "file_discovered cannot follow"),
+        ({"kind": 3, "body": '{"size_bytes":1,"mtime_ns":1}'}, "begins with its discovery"),
         ({"origin": 3, "version": 1}, "begins with it, not with event 3"),
     ],
 )

@@ -104,21 +104,21 @@ _HOLDER = """
 
 
 @pytest.mark.parametrize("waited_for", [True, False])
-async def test_a_holder_that_was_killed_is_dead_at_once(whole: LogFile, waited_for: bool) -> None:
+def test_a_holder_that_was_killed_is_dead_at_once(whole: LogFile, waited_for: bool) -> None:
     """Also before its parent has waited for it: then the kernel still shows a process with its pid."""
     command = [sys.executable, "-c", textwrap.dedent(_HOLDER), str(whole.path)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as holder:
         assert holder.stdout is not None
         assert holder.stdout.readline() == "held\n"
         with pytest.raises(LeaseHeld, match=f"process {holder.pid}"):
-            await lease.take(whole, TWO, ME, NOW_US + 1, new_id())
+            anyio.run(lease.take, whole, TWO, ME, NOW_US + 1, new_id())
         holder.kill()
         if waited_for:
             holder.wait()
         else:
             os.waitid(os.P_PID, holder.pid, os.WEXITED | os.WNOWAIT)
             assert Path(f"/proc/{holder.pid}/stat").exists()
-        assert await lease.take(whole, TWO, ME, NOW_US + 2, new_id()) == 2
+        assert anyio.run(lease.take, whole, TWO, ME, NOW_US + 2, new_id()) == 2
 
 
 def by(process: Process, *, renewed_at_us: int = NOW_US) -> Lease:

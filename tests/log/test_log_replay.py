@@ -104,9 +104,14 @@ def test_it_reads_one_moment_while_others_append(lives: LogFile) -> None:
 
 def test_a_snapshot_ends_when_its_body_fails(lives: LogFile) -> None:
     reader = SqliteReader(open_for_reading(lives.path), lives.path)
-    with pytest.raises(ZeroDivisionError), reader.snapshot():
-        reader.head()
-        raise ZeroDivisionError
+
+    def fail() -> None:
+        with reader.snapshot():
+            reader.head()
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
     with reader.snapshot():
         assert reader.head() == lives.head()
     reader.close()

@@ -172,7 +172,10 @@ class Due(msgspec.Struct, frozen=True):
 
 
 class Status(Message, frozen=True, kw_only=True, tag="status"):
-    """Where the library stands at ``position``."""
+    """Where the library stands at ``position``.
+
+    ``kept`` of the indexed files are not on disk any more or left out now; their documents are still in the store.
+    """
 
     position: int
     files: int
@@ -180,6 +183,7 @@ class Status(Message, frozen=True, kw_only=True, tag="status"):
     excluded: int
     missing: int
     forgotten: int
+    kept: int
     due: Due
     expiring: list[Expiring]
     expiring_files: int

@@ -133,6 +133,7 @@ class _Work:
 
     def _drain(self) -> None:
         self.stop.draining = True
+        self.stop.exit_code = self.ender.code
 
     @contextlib.contextmanager
     def _scan_progress(self) -> Iterator[Callable[[int, int], None]]:

@@ -77,7 +77,9 @@ def _report(log: SqliteReader, now_us: int) -> messages.Status:
     from objlib_fsm.cli.render import iso
 
     states, aside = dict.fromkeys(STATES, 0), dict.fromkeys(ASIDE, 0)
+    kept = 0
     for code, standing, files in log.rows("SELECT state, standing, count(*) FROM files GROUP BY 1, 2"):
+        kept += files if standing and code else 0
         if code == 0 and standing:
             aside[ASIDE[standing - 1]] += files
         else:
@@ -96,6 +98,7 @@ def _report(log: SqliteReader, now_us: int) -> messages.Status:
         excluded=aside["excluded"],
         missing=aside["missing"],
         forgotten=aside["forgotten"],
+        kept=kept,
         due=_due(log, now_us),
         expiring=[messages.Expiring(path, iso(at_us)) for path, at_us in expiring],
         expiring_files=expiring_files,
@@ -115,7 +118,7 @@ def causes(log: SqliteReader) -> list[messages.Cause]:
     from objlib_fsm.cli.messages import Cause
 
     query = (
-        "SELECT json_extract(record, '$.cause'), count(*), min(path), json_extract(record, '$.problem.message') "
+        "SELECT json_extract(record, '$.cause'), count(*), min(path), json_extract(record, '$.cause_message') "
         "FROM files WHERE state = ? GROUP BY 1 ORDER BY 2 DESC, 1"
     )
     rows = log.rows(query, (State.FAILED.value,))
@@ -209,6 +212,8 @@ def _show(inv: Invocation, log: SqliteReader, report: messages.Status, now_us: i
     rows.append((f"{report.files:,}", "files in all"))
     for line in table(rows, right=(0,)):
         out(line)
+    if report.kept:
+        out(f"  of the indexed, {count(report.kept, 'file')} not on disk or left out now; the documents stay")
     for cause in report.failures:
         out(f"  failed: {count(cause.files, 'file')}: {safe(cause.cause)}, for example {safe(cause.example)}")
     out()

@@ -97,6 +97,6 @@ def _shown(name: str, value: Any) -> str:
         return size(value)
     if isinstance(value, dict):
         return ", ".join(f"{key} {_shown(key, inner)}" for key, inner in value.items())
-    if isinstance(value, list):
+    if isinstance(value, list | tuple):
         return "; ".join(_shown("", inner) for inner in value)
     return str(value)

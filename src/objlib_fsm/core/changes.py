@@ -13,6 +13,7 @@ from objlib_fsm.core.record import Call, Document, FileRecord, OpenCall, Raw, Ro
 
 
 def stat(r: FileRecord, ev: e.ContentChanged | e.FileTouched | e.FileReappeared | e.FileMoved | e.FileIncluded) -> None:
+    """What the scan saw of it."""
     r.size_bytes = ev.size_bytes
     r.mtime_ns = ev.mtime_ns
     r.inode, r.device = ev.inode, ev.device
@@ -20,6 +21,7 @@ def stat(r: FileRecord, ev: e.ContentChanged | e.FileTouched | e.FileReappeared 
 
 
 def present(r: FileRecord) -> None:
+    """It is on disk."""
     r.present = True
     r.missing_since_us = None
 
@@ -27,32 +29,37 @@ def present(r: FileRecord) -> None:
 def withdraw(r: FileRecord) -> None:
     """What was begun for the file counts no more; what the store may hold because of it stays to be found."""
     progress(r)
-    r.cause = ""
+    r.cause = r.cause_message = ""
     r.calls = tuple(call for call in r.calls if call.what is not Call.UPLOAD)
     if r.imports:
         r.settled = False
 
 
 def progress(r: FileRecord) -> None:
+    """The step is done: what went wrong at it counts no more."""
     r.attempts = r.look_ups = 0
     r.due_at_us = None
     r.problem = None
 
 
 def begin_call(r: FileRecord, call: OpenCall) -> None:
+    """A deletion is about to be made; it takes the place of an earlier one of the same target."""
     r.calls = (*(c for c in r.calls if c.target != call.target), call)
     r.due_at_us = None
 
 
 def end_call(r: FileRecord, call: EventId) -> None:
+    """The outcome of the call is known."""
     r.calls = tuple(c for c in r.calls if c.id != call)
 
 
 def is_open_call(r: FileRecord, call: EventId) -> bool:
+    """Whether the outcome of the call is still waited for."""
     return any(c.id == call for c in r.calls) or is_open_import(r, call)
 
 
 def is_open_import(r: FileRecord, call: EventId) -> bool:
+    """Whether the document of the import is still waited for."""
     return any(i.call == call for i in r.imports)
 
 
@@ -63,16 +70,19 @@ def sent_import(r: FileRecord, call: EventId, at_us: int) -> None:
 
 
 def end_upload(r: FileRecord, raw: RawFileName) -> None:
+    """It is known whether the upload arrived."""
     r.calls = tuple(c for c in r.calls if not (c.what is Call.UPLOAD and c.target == raw))
 
 
 def undo_import(r: FileRecord, call: EventId) -> None:
+    """The import was never begun."""
     if any(i.call == call for i in r.imports):
         r.imports = tuple(i for i in r.imports if i.call != call)
         r.imports_sent = max(0, r.imports_sent - 1)
 
 
 def know_raw(r: FileRecord, raw: Raw) -> None:
+    """The raw file is there."""
     r.raws = (*(w for w in r.raws if w.name != raw.name), raw)
     if raw.payload == r.payload_hash:
         progress(r)
@@ -89,6 +99,7 @@ def lose_raw(r: FileRecord, name: RawFileName, state: str) -> bool:
 
 
 def know_documents(r: FileRecord, facts: Iterable[e.DocumentFact], at_us: int) -> None:
+    """The documents are there."""
     known = {d.name: d for d in r.documents}
     payload = r.payload
     for fact in facts:
@@ -113,11 +124,13 @@ def found_document_of(r: FileRecord, payload: str) -> None:
 
 
 def add_document(r: FileRecord, name: DocumentName, payload: str, at_us: int) -> None:
+    """A document is known by name and was not seen yet."""
     r.documents = (*r.documents, Document(name, "", Role.CANDIDATE, payload, 0, at_us))
     assign(r)
 
 
 def lose_document(r: FileRecord, name: DocumentName, at_us: int) -> None:
+    """The document is gone."""
     if all(d.name != name for d in r.documents):
         add_document(r, name, "", at_us)
     r.documents = tuple(
@@ -127,5 +140,6 @@ def lose_document(r: FileRecord, name: DocumentName, at_us: int) -> None:
 
 
 def assign(r: FileRecord) -> None:
+    """Give the documents their roles anew."""
     if r.documents:
         r.documents = roles.assign(r.documents, r.payload)

@@ -2,15 +2,15 @@
 
 Each event is a struct with a kind code and a schema version.  The body is stored as JSON text, so that a log can be
 read with nothing but SQLite; a field at its default is left out.  Adding a field with a default needs no new schema
-version; anything else raises the version and adds a step to `UPCASTS`, through which old rows are read.
+version; anything else raises the version and adds a step to ``codec.UPCASTS``, through which old rows are read.
 
 Times are microseconds since 1970 UTC (``_at_us``), sizes bytes, hashes lower-case hex SHA-256.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any, ClassVar, Final
+from collections.abc import Mapping
+from typing import ClassVar, Final
 
 import msgspec
 
@@ -29,8 +29,6 @@ class Event(msgspec.Struct, frozen=True):
 
 # What a scan saw of a file is in each local event: ``taken_at_us`` is the wall clock before the bytes were read, so
 # that a change which size and time do not show can only have come after it; ``inode`` and ``device`` tell a rename.
-
-# ---- local ---------------------------------------------------------------------------------------------------------
 
 
 class FileDiscovered(Event, frozen=True, omit_defaults=True):
@@ -123,9 +121,6 @@ class FileIncluded(Event, frozen=True, omit_defaults=True):
     taken_at_us: int = 0
 
 
-# ---- wishes --------------------------------------------------------------------------------------------------------
-
-
 class FileForgotten(Event, frozen=True, omit_defaults=True):
     """Somebody wants it out of the store, and the path left alone."""
 
@@ -142,9 +137,6 @@ class RetryRequested(Event, frozen=True, omit_defaults=True):
     """Somebody wants another attempt now."""
 
     kind = Kind.RETRY_REQUESTED
-
-
-# ---- intents -------------------------------------------------------------------------------------------------------
 
 
 class UploadIntended(Event, frozen=True, omit_defaults=True):
@@ -190,9 +182,6 @@ class RawDeleteIntended(Event, frozen=True, omit_defaults=True):
     raw: RawFileName
     why: str
     attempt: int = 1
-
-
-# ---- outcomes ------------------------------------------------------------------------------------------------------
 
 
 class UploadDone(Event, frozen=True, omit_defaults=True):
@@ -276,9 +265,6 @@ class CallUncertain(Event, frozen=True, omit_defaults=True):
     status: str = ""
 
 
-# ---- observations --------------------------------------------------------------------------------------------------
-
-
 class RawSeen(Event, frozen=True, omit_defaults=True):
     """A look-up showed the raw file.  ``polls`` look-ups were made, the first at ``first_poll_at_us``."""
 
@@ -355,9 +341,6 @@ class DocumentsListed(Event, frozen=True, omit_defaults=True):
     documents: tuple[DocumentFact, ...] = ()
 
 
-# ---- verdicts ------------------------------------------------------------------------------------------------------
-
-
 class FileIndexed(Event, frozen=True, omit_defaults=True):
     """``document`` was seen ACTIVE."""
 
@@ -385,9 +368,6 @@ class GaveUp(Event, frozen=True, omit_defaults=True):
     kind = Kind.GAVE_UP
     cause: str
     message: str = ""
-
-
-# ---- the library's own streams -------------------------------------------------------------------------------------
 
 
 class LibraryCreated(Event, frozen=True, omit_defaults=True):
@@ -499,75 +479,10 @@ class LeaseReleased(Event, frozen=True, omit_defaults=True):
     epoch: int
 
 
-# ---- codec ---------------------------------------------------------------------------------------------------------
-
-Upcast = Callable[[dict[str, Any]], dict[str, Any]]
-"""One step: the body of schema version n as that of version n + 1."""
+# ---- all of them ---------------------------------------------------------------------------------------------------
 
 EVENT_TYPES: Final[dict[Kind, type[Event]]] = {cls.kind: cls for cls in Event.__subclasses__()}
 assert set(EVENT_TYPES) == set(Kind), "every kind has exactly one struct"
-
-UPCASTS: Final[dict[tuple[Kind, int], Upcast]] = {}
-"""``(kind, version)`` to the step that leads to ``version + 1``."""
-
-
-class UnreadableEvent(ValueError):
-    """A stored event that this program cannot read: an unknown kind, a newer schema, or a damaged body."""
-
-
-class Codec:
-    """Bodies to bytes and back, through the upcast chain.
-
-    The one of this program is `CODEC`; the types and steps are parameters so that a chain can be proved by a test
-    before the first one is needed.
-    """
-
-    def __init__(self, types: Mapping[Kind, type[Event]], upcasts: Mapping[tuple[Kind, int], Upcast]) -> None:
-        self._upcasts = dict(upcasts)
-        self._encoder = msgspec.json.Encoder()
-        self._types = dict(types)
-        self._decode = {int(kind): msgspec.json.Decoder(cls).decode for kind, cls in types.items()}
-        self._schema = {int(kind): cls.schema for kind, cls in types.items()}
-        for kind, cls in types.items():
-            missing = [v for v in range(1, cls.schema) if (kind, v) not in self._upcasts]
-            assert not missing, f"{kind.label}: no step from schema version {missing}"
-
-    def encode(self, event: Event) -> bytes:
-        """The body of *event* as it is stored."""
-        return self._encoder.encode(event)
-
-    def decode(self, kind: int, schema: int, body: bytes) -> Event:
-        """The event of a stored row.  Raises `UnreadableEvent`."""
-        current = self._schema.get(kind)
-        if current is None:
-            raise UnreadableEvent(f"event kind {kind} is unknown: the log was written by a newer program")
-        try:
-            if schema == current:
-                event: Event = self._decode[kind](body)
-                return event
-            return self._upcast(Kind(kind), schema, body)
-        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-            raise UnreadableEvent(f"the body of a {Kind(kind).label} event cannot be read: {error}") from None
-
-    def _upcast(self, kind: Kind, schema: int, body: bytes) -> Event:
-        current = self._schema[kind]
-        if not 1 <= schema < current:
-            raise UnreadableEvent(
-                f"{kind.label} has schema version {schema}, this program reads up to {current}: "
-                "the log was written by a newer program"
-            )
-        fields = msgspec.json.decode(body, type=dict[str, Any])
-        for version in range(schema, current):
-            try:
-                fields = self._upcasts[kind, version](fields)
-            except (LookupError, TypeError, ValueError) as error:
-                raise UnreadableEvent(
-                    f"the body of a {kind.label} event of schema version {version} cannot be read: {error!r}"
-                ) from None
-        return msgspec.convert(fields, self._types[kind])
-
-
-CODEC: Final = Codec(EVENT_TYPES, UPCASTS)
 
 StreamName = StreamId
 """A file's stream, or one of the two below."""

@@ -44,6 +44,8 @@ class Reason(enum.StrEnum):
     CREATE_FAILED = "transient create failure"
     """400 "Failed to create file.": 2-5 % of uploads, and a plain repeat succeeds."""
     SERVER_ERROR = "server error"
+    STILL_WAITING = "still waiting"
+    """The service answers, and what was waited for has not happened in the time given to it."""
     NETWORK = "network"
     TIMEOUT = "timeout"
     GARBLED = "unreadable answer"

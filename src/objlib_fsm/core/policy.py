@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 from typing import Final
 
-from objlib_fsm.core.outcomes import Failure, Outcome, Reason
+from objlib_fsm.core.outcomes import Failure, Reason
 from objlib_fsm.core.record import FileRecord
 
 SECOND_US: Final = 1_000_000
@@ -103,7 +103,7 @@ def retry_delay_s(record: FileRecord, failure: Failure) -> float:
     attempt has itself waited in vain, for `LATER_S`.
     """
     attempt = record.attempts + record.look_ups + 1
-    if attempt > ATTEMPTS_MAX or (failure.reason is Reason.TIMEOUT and failure.outcome is Outcome.UNAVAILABLE):
+    if attempt > ATTEMPTS_MAX or failure.reason is Reason.STILL_WAITING:
         delay_s = LATER_S
     elif attempt % ATTEMPTS_PER_PASS == 0:
         delay_s = SECOND_PASS_DELAY_S

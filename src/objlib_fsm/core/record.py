@@ -155,6 +155,7 @@ class FileRecord(msgspec.Struct, omit_defaults=True):
     due_at_us: int | None = None
     problem: Problem | None = None
     cause: str = ""
+    cause_message: str = ""
     batch: int = 0
 
     @property

@@ -94,7 +94,7 @@ def _tracked(r: FileRecord, ev: e.FileTracked, at_us: int) -> None:
 def _retry(r: FileRecord, ev: e.RetryRequested, at_us: int) -> None:
     r.attempts = r.look_ups = r.setbacks = 0
     r.due_at_us = None
-    r.cause = ""
+    r.cause = r.cause_message = ""
 
 
 def _upload_intended(r: FileRecord, ev: e.UploadIntended, at_us: int) -> None:
@@ -181,13 +181,16 @@ def _call_failed(r: FileRecord, ev: e.CallFailed, at_us: int) -> None:
     elif change.is_open_call(r, ev.call):
         if ev.what not in (Call.DELETE_DOCUMENT, Call.DELETE_RAW):  # A deletion stays to be done until it is done.
             change.end_call(r, ev.call)
-        if ev.outcome is Outcome.THROTTLED or ev.reason in _SENT_NOTHING:
+        if ev.outcome in (Outcome.THROTTLED, Outcome.HALTED) or ev.reason in _SENT_NOTHING:
             change.undo_import(r, ev.call)
         elif change.is_open_import(r, ev.call):
             change.sent_import(r, ev.call, at_us)
             r.imports = tuple(i for i in r.imports if i.call != ev.call)
             r.settled = False
-        r.attempts += ev.outcome is not Outcome.HALTED
+        if ev.reason is Reason.NETWORK:
+            r.look_ups += 1  # Nothing was sent: it says nothing about the file, and no number of times makes it fail.
+        else:
+            r.attempts += ev.outcome is not Outcome.HALTED
     else:
         return
     r.due_at_us = ev.due_at_us
@@ -273,7 +276,11 @@ def _documents_listed(r: FileRecord, ev: e.DocumentsListed, at_us: int) -> None:
             or (going_on and i.payload == r.payload_hash and i.operation is not None and not i.ended)
         )
     )
-    lost = [i for i in r.imports if not found and i not in waiting and i.operation is not None and i.payload == r.payload_hash]
+    lost = [
+        i
+        for i in r.imports
+        if not found and i not in waiting and i.operation is not None and i.payload == r.payload_hash
+    ]
     r.setbacks += going_on and bool(lost)
     r.imports = waiting
     if not waiting and after_s(r.last_import_at_us, SETTLE_S) <= ev.began_at_us:
@@ -289,13 +296,13 @@ def _word_stands_until_us(document: Document) -> int:
 def _indexed(r: FileRecord, ev: e.FileIndexed, at_us: int) -> None:
     change.progress(r)
     r.setbacks = 0
-    r.cause = ""
+    r.cause = r.cause_message = ""
     r.settled = r.settled and not r.imports
 
 
 def _claimed(r: FileRecord, ev: e.DocumentClaimed, at_us: int) -> None:
     change.progress(r)
-    r.cause = ""
+    r.cause = r.cause_message = ""
     if all(d.name != ev.document for d in r.documents):
         change.add_document(r, ev.document, r.payload, at_us)
 
@@ -305,7 +312,7 @@ def _started_over(r: FileRecord, ev: e.StartedOver, at_us: int) -> None:
 
 
 def _gave_up(r: FileRecord, ev: e.GaveUp, at_us: int) -> None:
-    r.cause = ev.cause
+    r.cause, r.cause_message = ev.cause, ev.message
     r.due_at_us = None
 
 

@@ -49,7 +49,7 @@ class Latencies(msgspec.Struct, frozen=True, kw_only=True):
     """Document deleted until a search no longer cites it."""
 
 
-class Settings(msgspec.Struct, frozen=True, kw_only=True):
+class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """All settings of the emulator.  Sizes in bytes, durations in seconds, shares in [0, 1]."""
 
     seed: int | None = None

@@ -24,6 +24,14 @@ _HALTS: Final = {
     Reason.DAILY_QUOTA: (LATER_EXIT, "the project's daily quota is used up; run again tomorrow"),
     Reason.STORAGE_LIMIT: (LATER_EXIT, "the project's storage is full; delete documents or stores, or raise the tier"),
     Reason.BAD_KEY: (REFUSED_EXIT, "check GEMINI_API_KEY, GOOGLE_API_KEY or --api-key-file"),
+    Reason.INVALID_ARGUMENT: (
+        REFUSED_EXIT,
+        "the service refuses every file alike: look at one with `objlib-fsm audit`",
+    ),
+    Reason.UNSUPPORTED_TYPE: (
+        REFUSED_EXIT,
+        "the service refuses every file alike: look at one with `objlib-fsm audit`",
+    ),
     Reason.FORBIDDEN: (REFUSED_EXIT, "check that the key belongs to the project that owns the store"),
 }
 

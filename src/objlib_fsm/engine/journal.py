@@ -52,7 +52,7 @@ class Journal:
 
     def new_id(self) -> EventId:
         """An id for an event."""
-        return new_event_id(self.random_bytes)
+        return new_event_id(self.random_bytes, self.clock.now_us())
 
     def prepare(self, record: FileRecord, commands: Sequence[Command]) -> Append | None:
         """The append that *commands* lead to, None when they lead to nothing.  Raises `NotAllowed`."""

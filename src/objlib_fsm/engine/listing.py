@@ -9,13 +9,16 @@ import anyio
 
 from objlib_fsm.core.events import DocumentFact
 from objlib_fsm.core.ids import LibraryId, StoreName, payload_id
-from objlib_fsm.core.policy import LISTING_EVERY_S, after_s
 from objlib_fsm.core.record import FileRecord
 from objlib_fsm.engine.clock import Clock
 from objlib_fsm.remote.port import CallFailed, Remote, RemoteDocument
 
-NEVER_US: Final = -1
-"""Before any listing."""
+GATHER_S: Final = 3.0
+"""A listing begins this long after it was asked for, so that it also serves the files that are due just after: what a
+crash leaves uncertain lies within a second or two."""
+
+LISTING_SPACING_S: Final = 15.0
+"""Between the beginnings of two listings: one of 2,000 documents is 100 requests."""
 
 
 def fact_of(record: FileRecord, document: RemoteDocument) -> DocumentFact:
@@ -56,7 +59,7 @@ class Listing:
 
 
 class SharedListing:
-    """At most one listing at a time and one a minute, whoever asks."""
+    """At most one listing at a time, with a pause between two, whoever asks."""
 
     def __init__(self, remote: Remote, store: StoreName, library: LibraryId, clock: Clock) -> None:
         self._remote = remote
@@ -72,16 +75,19 @@ class SharedListing:
             latest = self._latest
             if latest is not None and latest.began_at_us >= not_before_us:
                 return latest
-            now_us = self._clock.now_us()
-            if latest is not None:
-                wait_us = min(after_s(latest.began_at_us, LISTING_EVERY_S) - now_us, round(LISTING_EVERY_S * 1e6))
-                if wait_us > 0:
-                    await self._clock.sleep(wait_us / 1e6)
+            await self._clock.sleep(self._pause_s())
             listing = Listing(self._clock.now_us(), self._library)
             async for document in self._remote.list_documents(self._store):
                 listing.add(document)
             self._latest = listing
             return listing
+
+    def _pause_s(self) -> float:
+        """How long to wait before a listing: for the files that are due a moment later, and for the service's sake."""
+        if self._latest is None:
+            return GATHER_S
+        since_s = (self._clock.now_us() - self._latest.began_at_us) / 1e6
+        return max(GATHER_S, LISTING_SPACING_S - since_s) if since_s >= 0 else LISTING_SPACING_S
 
     def seen(self, record: FileRecord, payload: str) -> DocumentFact | None:
         """A document of that payload in the latest listing, ACTIVE ones first."""

@@ -143,7 +143,7 @@ class Performer:
     async def await_active(self, effect: fx.AwaitActive) -> Reports:
         """Ask until it is ACTIVE or FAILED, 2 s growing to 30 s, at most 300 s."""
         began, polls, first_us = self._clock.monotonic(), 0, None
-        failure = Failure(Outcome.UNAVAILABLE, Reason.TIMEOUT, f"{effect.raw} is still PROCESSING")
+        failure = Failure(Outcome.UNAVAILABLE, Reason.STILL_WAITING, f"{effect.raw} is still PROCESSING")
         while self._clock.monotonic() - began < policy.ACTIVE_WAIT_TOTAL_S:
             await self._wait(polls, policy.ACTIVE_WAIT_FIRST_S, policy.ACTIVE_WAIT_MAX_S)
             if self._stopping():
@@ -215,7 +215,7 @@ class Performer:
             if not pending:
                 return reports
             if self._clock.monotonic() - began >= policy.DOCUMENT_WAIT_TOTAL_S:
-                failure = Failure(Outcome.UNAVAILABLE, Reason.TIMEOUT, f"{effect.document} is still pending")
+                failure = Failure(Outcome.UNAVAILABLE, Reason.STILL_WAITING, f"{effect.document} is still pending")
                 return (*reports, d.LookUpFailed(Call.LOOK_UP_DOCUMENT, failure))
             await self._clock.sleep(policy.growing_wait_s(polls, policy.POLL_FIRST_S, policy.POLL_MAX_S))
             polls += 1

@@ -42,6 +42,8 @@ class Stop:
 
     def __init__(self) -> None:
         self.draining = False
+        self.exit_code: int | None = None
+        """What the process will answer when it was told to stop; None while it was not."""
         self.halted: Halted | None = None
         self.error: Exception | None = None
 

@@ -231,7 +231,9 @@ class Session:
         tally = counts(log)
         query = "SELECT count(*) FROM files WHERE standing = 1 AND json_extract(record, '$.excluded') = 'unreadable'"
         unreadable = int(log.rows(query)[0][0])
-        if stop.halted is not None:
+        if stop.exit_code is not None:
+            code = stop.exit_code
+        elif stop.halted is not None:
             code = stop.halted.exit_code
         elif ended.put_off or tally.untracked or tally.uploading or tally.processing:
             code = LATER_EXIT

@@ -13,7 +13,7 @@ from objlib_fsm.core import events as e
 from objlib_fsm.core.ids import EventId, LibraryId, StoreName, StreamId
 from objlib_fsm.core.outcomes import Failure, Outcome, Reason
 from objlib_fsm.core.record import Call, FileRecord
-from objlib_fsm.engine.errors import Halted
+from objlib_fsm.engine.errors import Halted, StoreProblem
 from objlib_fsm.engine.journal import Journal, Moved
 from objlib_fsm.engine.perform import Pace, Performer, Reports
 from objlib_fsm.engine.progress import Progress
@@ -217,7 +217,7 @@ class Worker:
         except BaseException as error:
             what = _CALLS[type(effect)]
             failure = Failure(Outcome.UNCERTAIN, Reason.CANCELLED, "cut short")
-            if isinstance(error, Exception):
+            if isinstance(error, Halted | StoreProblem):
                 failure = Failure(Outcome.HALTED, Reason.OTHER, str(error))
             with anyio.CancelScope(shield=True):
                 await self._journal.tell(record, d.Failed(call, what, failure))

@@ -1,0 +1,1 @@
+"""The local side: everything that touches the user's files."""

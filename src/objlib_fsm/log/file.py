@@ -76,7 +76,7 @@ def open_log(
     log = LogFile(path, run=run, actor=actor, run_sync=run_sync)
     if not log.library().library:
         library = LibraryId(short_id(random_bytes(SHORT_ID_BYTES)))
-        born = NewEvent(new_event_id(random_bytes), e.LibraryCreated(library))
+        born = NewEvent(new_event_id(random_bytes, now_us), e.LibraryCreated(library))
         with contextlib.suppress(VersionConflict):  # Another process made it meanwhile.
             log.append_now(Append(LIBRARY_STREAM, Expect.NO_STREAM, (born,), now_us))
     return log

@@ -8,11 +8,11 @@ from typing import Any, Final
 
 import msgspec
 
-from objlib_fsm.core.events import CODEC, UnreadableEvent
+from objlib_fsm.core.codec import CODEC, UnreadableEvent
 from objlib_fsm.core.fold import HistoryBroken, digest, new_record, step
 from objlib_fsm.core.library_record import LibraryRecord, apply_library
 from objlib_fsm.core.record import FileRecord
-from objlib_fsm.core.table import LIBRARY_KINDS
+from objlib_fsm.core.table import LIBRARY_KINDS, Kind
 from objlib_fsm.log import chain, projection
 from objlib_fsm.log.contract import OWN_STREAMS, LogDamaged
 from objlib_fsm.log.sqlite import RESTORE_HINT, SqliteReader, explained, explained_content
@@ -88,8 +88,11 @@ def _rebuild(reader: SqliteReader, upto: int | None, progress: Callable[[int], N
                     mismatches.append(position)
             if version != due:
                 raise HistoryBroken(f"it has version {version} where {due} is due")
-            if version == 1 and origin != position:
-                raise HistoryBroken(f"its stream begins with it, not with event {origin}")
+            if version == 1:
+                if origin != position:
+                    raise HistoryBroken(f"its stream begins with it, not with event {origin}")
+                if kind < KIND_OF_LIBRARY and kind != Kind.FILE_DISCOVERED:
+                    raise HistoryBroken("a file's history begins with its discovery")
         except UnreadableEvent as error:
             raise _damaged(reader, position, f"cannot be read: {error}") from error
         except Exception as error:

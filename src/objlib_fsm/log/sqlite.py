@@ -11,7 +11,8 @@ from typing import Any, Final, TypeVar
 import apsw
 import msgspec
 
-from objlib_fsm.core.events import CODEC, LEASE_STREAM, LIBRARY_STREAM, UnreadableEvent
+from objlib_fsm.core.codec import CODEC, UnreadableEvent
+from objlib_fsm.core.events import LEASE_STREAM, LIBRARY_STREAM
 from objlib_fsm.core.fold import FOLD_VERSION
 from objlib_fsm.core.ids import EventId, RunId, StreamId
 from objlib_fsm.core.library_record import LibraryRecord

@@ -15,11 +15,12 @@ from typing import Any, Final
 import apsw
 from msgspec import structs
 
-from objlib_fsm.core.events import CODEC
+from objlib_fsm.core.codec import CODEC
 from objlib_fsm.core.fold import new_record, step
 from objlib_fsm.core.ids import RunId, StreamId
 from objlib_fsm.core.library_record import Lease, LibraryRecord, apply_library
 from objlib_fsm.core.record import FileRecord
+from objlib_fsm.core.table import Kind
 from objlib_fsm.log import chain, projection
 from objlib_fsm.log.contract import (
     OWN_STREAMS,
@@ -200,9 +201,9 @@ class Committer:
                     raise EventIdReuse(f"event id {event_id} is given to two events")
                 if own:
                     library = apply_library(library, event, at_us)
-                    record.version += 1
-                else:
-                    step(record, event, at_us)
+                elif record.version == 0 and event.kind is not Kind.FILE_DISCOVERED:
+                    raise IllegalEvent(f"stream {stream} does not begin with a discovery")
+                step(record, event, at_us)
                 position += 1
                 columns = (
                     position,
@@ -289,9 +290,8 @@ class Committer:
         if stream in OWN_STREAMS:
             if origin is None:
                 return None
-            record = new_record(stream)
-            record.version = self._db.execute(_LAST_VERSION, (origin,)).get
-            return _Stream(origin, record, None, None)
+            version = self._db.execute(_LAST_VERSION, (origin,)).get
+            return _Stream(origin, structs.replace(new_record(stream), version=version), None, None)
         row = self._db.execute(_FILE, (stream,)).fetchone()
         if (row is None) != (origin is None):
             raise LogDamaged(f"{self._path}: the events and the projection differ about {stream}", REPLAY_HINT)

@@ -1,0 +1,1 @@
+"""Gemini File Search behind a small protocol."""
