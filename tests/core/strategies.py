@@ -145,9 +145,9 @@ def _record_of(seed: int) -> FileRecord:
         version=pick.randrange(9),
         state=some(tuple(State)),
         excluded=some(("", "", "too large")),
-        payload_hash=some((*_HASHES, "")),
-        wanted=pick.random() < 0.7,
-        present=pick.random() < 0.7,
+        payload_hash=some((*_HASHES, *_HASHES, "")),
+        wanted=pick.random() < 0.8,
+        present=pick.random() < 0.8,
         generation=some((0, 1)),
         raws=tuple(raws),
         documents=tuple(documents),
@@ -183,7 +183,9 @@ STEPS: Final[st.SearchStrategy[list[Step]]] = st.lists(
         op=st.sampled_from(_OPS),
         how=st.sampled_from(_HOWS),
         n=st.integers(min_value=0, max_value=23),
-        after_s=st.sampled_from([0.0, 0.0, 0.0, 0.5, 5.0, 30.0, 61.0, 61.0, 400.0, 4_000.0, 50 * 3_600.0]),
+        after_s=st.sampled_from(
+            [0.0, 0.0, 0.0, 0.5, 5.0, 30.0, 61.0, 61.0, 400.0, 4_000.0, 47.9 * 3_600.0, 50 * 3_600.0]
+        ),
     ),
     min_size=1,
     max_size=30,

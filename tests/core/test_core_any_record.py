@@ -55,7 +55,7 @@ def test_several_reports_at_once_are_as_one_after_the_other(
     assert together == tuple(one_by_one)
 
 
-@settings(max_examples=1_000)
+@settings(max_examples=3_000)
 @given(record=RECORDS, now_us=NOW)
 def test_a_call_that_the_core_wants_is_always_legal(record: FileRecord, now_us: int) -> None:
     before = encoded(record)

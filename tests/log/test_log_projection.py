@@ -221,7 +221,7 @@ def test_only_what_changed_is_written(log: LogFile) -> None:
         return db.status(apsw.SQLITE_DBSTATUS_CACHE_WRITE)[0] - before
 
     assert pages_of(append("f7", 1, touched())) <= 8
-    assert pages_of(append("f7", 2, e.FileForgotten())) <= 10
+    assert pages_of(append("f7", 2, e.FileForgotten())) <= 12
 
 
 def test_many_files_in_one_go(log: LogFile) -> None:

@@ -15,10 +15,14 @@ from objlib_fsm.cli.place import log_path, reading, remembered_root
 from objlib_fsm.cli.safe import safe
 from objlib_fsm.cli.signals import Ender
 from objlib_fsm.core.ids import StoreName, StreamId
+from objlib_fsm.core.outcomes import Outcome, Reason
 from objlib_fsm.core.paths import BadPath, to_bytes
 from objlib_fsm.core.record import FileRecord
+from objlib_fsm.engine.clock import SystemClock
+from objlib_fsm.engine.errors import Halted
+from objlib_fsm.engine.store import check_store
 from objlib_fsm.log.sqlite import SqliteReader
-from objlib_fsm.remote.port import Answer, Passage
+from objlib_fsm.remote.port import Answer, CallFailed, Passage
 
 
 def carry_out(inv: Invocation, question: str, metadata_filter: str | None, top_k: int | None, model: str) -> ExitCode:
@@ -62,9 +66,16 @@ async def _ask(
         with ender.scope:
             try:
                 async with service_for(inv.console, choice, log_path(inv)).connect() as remote:
-                    answer = await remote.ask(
-                        store, question, model=model, metadata_filter=metadata_filter, top_k=top_k
-                    )
+                    try:
+                        answer = await remote.ask(
+                            store, question, model=model, metadata_filter=metadata_filter, top_k=top_k
+                        )
+                    except CallFailed as failed:
+                        if failed.failure.outcome is Outcome.HALTED:
+                            raise Halted(failed.failure) from failed
+                        if failed.failure.reason in (Reason.GONE, Reason.FORBIDDEN):
+                            await check_store(SystemClock(), remote, store)
+                        raise
             except Exception as raised:
                 error = raised
         tasks.cancel_scope.cancel()

@@ -91,8 +91,10 @@ class Console:
         try:
             stream.write(self.redact(text) + "\n")
             stream.flush()
-        except BrokenPipeError:
+        except OSError as error:
+            # What is still buffered goes nowhere, instead of failing again when the interpreter ends.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+            if not isinstance(error, BrokenPipeError):
+                raise
             if stream is sys.stdout:
                 self.reader_gone = True
-            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
-            # What is still buffered goes nowhere, instead of failing again when the interpreter ends.

@@ -6,7 +6,7 @@ import os
 import sys
 from collections import deque
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TextIO
 
 import anyio
 
@@ -169,6 +169,11 @@ class Drawn(View):
 
 def view_for(console: Console, progress: Progress, monotonic: Callable[[], float]) -> View:
     """Drawn on a terminal, unless JSON lines go to the same one; lines elsewhere."""
-    terminal = sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
-    mixed = console.json_mode and sys.stdout.isatty()
+    terminal = _is_terminal(sys.stderr) and os.environ.get("TERM") != "dumb"
+    mixed = console.json_mode and _is_terminal(sys.stdout)
     return (Drawn if terminal and not mixed else Lines)(console, progress, monotonic)
+
+
+def _is_terminal(stream: TextIO | None) -> bool:
+    """A process may be started without the stream."""
+    return stream is not None and stream.isatty()

@@ -5,6 +5,7 @@ Nothing is lost by any of them, so none needs a traceback; an error that nobody 
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import traceback
 from typing import NamedTuple
@@ -54,7 +55,8 @@ def report(console: Console, problem: Problem) -> None:
         }
         if problem.position is not None:
             document["position"] = problem.position
-        console.result(document)
+        with contextlib.suppress(OSError):  # A full disk behind stdout: stderr has been told.
+            console.result(document)
 
 
 def unwrapped(error: BaseException) -> BaseException:

@@ -47,7 +47,7 @@ def command(
 ) -> ExitCode:
     """Rebuild, compare, and put in place."""
     from objlib_fsm.cli.place import log_path
-    from objlib_fsm.log.replay import projection_drift, put_in_place, rebuild
+    from objlib_fsm.log.replay import check_pages, projection_drift, put_in_place, rebuild
     from objlib_fsm.log.sqlite import SqliteReader, open_for_reading, open_for_writing
 
     path = log_path(inv)
@@ -62,6 +62,8 @@ def command(
             drift = projection_drift(log, rebuilt) if upto is None else None
         if not check:
             put_in_place(log, rebuilt)
+        if as_of is None:
+            check_pages(log)
         report = _report(rebuilt, drift, seconds, in_place=not check)
         if inv.json:
             from objlib_fsm.cli.messages import document

@@ -30,7 +30,7 @@ def withdraw(r: FileRecord) -> None:
     """What was begun for the file counts no more; what the store may hold because of it stays to be found."""
     progress(r)
     r.cause = r.cause_message = ""
-    r.calls = tuple(call for call in r.calls if call.what is not Call.UPLOAD)
+    r.calls = tuple([call for call in r.calls if call.what is not Call.UPLOAD])
     if r.imports:
         r.settled = False
 
@@ -44,46 +44,50 @@ def progress(r: FileRecord) -> None:
 
 def begin_call(r: FileRecord, call: OpenCall) -> None:
     """A deletion is about to be made; it takes the place of an earlier one of the same target."""
-    r.calls = (*(c for c in r.calls if c.target != call.target), call)
+    r.calls = (*[c for c in r.calls if c.target != call.target], call)
     r.due_at_us = None
 
 
 def end_call(r: FileRecord, call: EventId) -> None:
     """The outcome of the call is known."""
-    r.calls = tuple(c for c in r.calls if c.id != call)
+    if r.calls:
+        r.calls = tuple([c for c in r.calls if c.id != call])
 
 
 def is_open_call(r: FileRecord, call: EventId) -> bool:
     """Whether the outcome of the call is still waited for."""
-    return any(c.id == call for c in r.calls) or is_open_import(r, call)
+    return call in [c.id for c in r.calls] or is_open_import(r, call)
 
 
 def is_open_import(r: FileRecord, call: EventId) -> bool:
     """Whether the document of the import is still waited for."""
-    return any(i.call == call for i in r.imports)
+    return call in [i.call for i in r.imports]
 
 
 def sent_import(r: FileRecord, call: EventId, at_us: int) -> None:
     """At *at_us* the import may still have been on its way."""
-    r.imports = tuple(msgspec.structs.replace(i, at_us=max(i.at_us, at_us)) if i.call == call else i for i in r.imports)
-    r.last_import_at_us = max(r.last_import_at_us, at_us)
+    r.imports = tuple(
+        [msgspec.structs.replace(i, at_us=at_us) if i.call == call and i.at_us < at_us else i for i in r.imports]
+    )
+    if r.last_import_at_us < at_us:
+        r.last_import_at_us = at_us
 
 
 def end_upload(r: FileRecord, raw: RawFileName) -> None:
     """It is known whether the upload arrived."""
-    r.calls = tuple(c for c in r.calls if not (c.what is Call.UPLOAD and c.target == raw))
+    r.calls = tuple([c for c in r.calls if not (c.what is Call.UPLOAD and c.target == raw)])
 
 
 def undo_import(r: FileRecord, call: EventId) -> None:
     """The import was never begun."""
-    if any(i.call == call for i in r.imports):
-        r.imports = tuple(i for i in r.imports if i.call != call)
+    if call in [i.call for i in r.imports]:
+        r.imports = tuple([i for i in r.imports if i.call != call])
         r.imports_sent = max(0, r.imports_sent - 1)
 
 
 def know_raw(r: FileRecord, raw: Raw) -> None:
     """The raw file is there."""
-    r.raws = (*(w for w in r.raws if w.name != raw.name), raw)
+    r.raws = (*[w for w in r.raws if w.name != raw.name], raw)
     if raw.payload == r.payload_hash:
         progress(r)
     if raw.gone:
@@ -92,7 +96,7 @@ def know_raw(r: FileRecord, raw: Raw) -> None:
 
 def lose_raw(r: FileRecord, name: RawFileName, state: str) -> bool:
     """Whether it was the one that the file stood on: then the next is of the next generation."""
-    r.raws = tuple(msgspec.structs.replace(w, state=state) if w.name == name else w for w in r.raws)
+    r.raws = tuple([msgspec.structs.replace(w, state=state) if w.name == name else w for w in r.raws])
     stood_on = any(w.name == name and w.payload == r.payload_hash and w.generation == r.generation for w in r.raws)
     r.generation += stood_on
     return stood_on
@@ -110,7 +114,7 @@ def know_documents(r: FileRecord, facts: Iterable[e.DocumentFact], at_us: int) -
         created = fact.created_at_us or (old.created_at_us if old else 0)
         known[fact.name] = Document(fact.name, fact.state, role, carried, created, at_us)
         r.setbacks += newly_failed and carried == payload
-        if old is None:
+        if old is None and r.imports:
             found_document_of(r, carried)
     r.documents = tuple(known.values())
     r.look_ups = 0
@@ -120,7 +124,7 @@ def know_documents(r: FileRecord, facts: Iterable[e.DocumentFact], at_us: int) -
 def found_document_of(r: FileRecord, payload: str) -> None:
     """A document that was not known is that of the oldest import of its payload."""
     of = next((i for i in r.imports if payload_id(i.payload) == payload), None)
-    r.imports = tuple(i for i in r.imports if i is not of)
+    r.imports = tuple([i for i in r.imports if i is not of])
 
 
 def add_document(r: FileRecord, name: DocumentName, payload: str, at_us: int) -> None:
@@ -131,7 +135,7 @@ def add_document(r: FileRecord, name: DocumentName, payload: str, at_us: int) ->
 
 def lose_document(r: FileRecord, name: DocumentName, at_us: int) -> None:
     """The document is gone."""
-    if all(d.name != name for d in r.documents):
+    if name not in [d.name for d in r.documents]:
         add_document(r, name, "", at_us)
     r.documents = tuple(
         msgspec.structs.replace(d, role=Role.GONE, seen_at_us=at_us) if d.name == name else d for d in r.documents

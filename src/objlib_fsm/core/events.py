@@ -20,7 +20,7 @@ from objlib_fsm.core.paths import LibraryPath
 from objlib_fsm.core.table import Kind
 
 
-class Event(msgspec.Struct, frozen=True):
+class Event(msgspec.Struct, frozen=True, gc=False):
     """The base of all events.  Abstract: it has no kind."""
 
     kind: ClassVar[Kind]
@@ -310,7 +310,7 @@ class OperationEnded(Event, frozen=True, omit_defaults=True):
     last_poll_at_us: int | None = None
 
 
-class DocumentFact(msgspec.Struct, frozen=True, omit_defaults=True):
+class DocumentFact(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """A document as the service showed it.  ``payload`` is the short payload id it carries, empty for none."""
 
     name: DocumentName

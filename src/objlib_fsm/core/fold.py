@@ -56,7 +56,7 @@ def step(record: FileRecord, event: e.Event, at_us: int) -> None:
             f"stream {record.stream} version {record.version}: {kind.label} cannot follow in state {record.state.label}"
         )
     record.version += 1
-    STEPS[kind](record, event, at_us)
+    _STEP_OF[kind](record, event, at_us)
     if code != record.state:
         record.state = _STATES[code]
         record.since_us = at_us
@@ -91,3 +91,4 @@ def _by_stream(record: FileRecord) -> str:
 
 
 _STATES: Final = tuple(State)
+_STEP_OF: Final = tuple(STEPS.get(code) for code in range(KIND_CODES))  # type: ignore[call-overload]

@@ -12,7 +12,6 @@ functions below, which refuse what is not of the right form.
 from __future__ import annotations
 
 import base64
-import functools
 import hashlib
 import re
 from collections.abc import Callable
@@ -53,8 +52,8 @@ _MILLISECONDS_MASK: Final = (1 << 48) - 1
 RAW_FILE_ID_CHARS_MAX: Final = 40
 """The service's limit on ``files/{id}``: at most 40 of ``[a-z0-9-]``, no dash at either end."""
 
-_PAYLOADS_KEPT: Final = 4_096
-"""Short ids remembered: each is asked for a dozen times while its file is worked on, and costs 2 µs to make."""
+PAYLOAD_ID_CHARS: Final = 2 * SHORT_ID_BYTES
+"""Hexadecimal digits: asked for a dozen times while a file is worked on, so it is a slice and not an encoding."""
 
 _RAW_FILE_ID: Final = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,38}[a-z0-9])?")
 _STORE = re.compile(r"fileSearchStores/[^/\s]+")
@@ -123,10 +122,12 @@ def raw_file_for(library: LibraryId, stream: StreamId, payload_hash: str, genera
     return RawFileName(f"files/{name}")
 
 
-@functools.lru_cache(maxsize=_PAYLOADS_KEPT)
 def payload_id(payload_hash: str) -> str:
-    """The short form of a payload hash that a document carries in its metadata (80 bits in base32)."""
-    return short_id(bytes.fromhex(payload_hash)[:SHORT_ID_BYTES])
+    """The short form of a payload hash that a document carries in its metadata: its first 80 bits.
+
+    Empty for the empty hash of a file whose bytes nobody has read.
+    """
+    return payload_hash[:PAYLOAD_ID_CHARS]
 
 
 def _checked(form: re.Pattern[str], text: str, kind: str) -> str:

@@ -45,7 +45,7 @@ class Role(enum.StrEnum):
     """Deleted, or seen to be absent.  Kept for citations and history: an id is never erased."""
 
 
-class Document(msgspec.Struct, frozen=True, omit_defaults=True):
+class Document(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """A document ever known.  ``payload`` is the short payload id, ``state`` the service's word."""
 
     name: DocumentName
@@ -56,7 +56,7 @@ class Document(msgspec.Struct, frozen=True, omit_defaults=True):
     seen_at_us: int = 0
 
 
-class Raw(msgspec.Struct, frozen=True, omit_defaults=True):
+class Raw(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """A raw file ever named.  ``state`` is the service's word, ``GONE``, or empty while nobody has seen it."""
 
     name: RawFileName
@@ -78,7 +78,7 @@ class Raw(msgspec.Struct, frozen=True, omit_defaults=True):
         return bool(self.state) and not self.gone
 
 
-class OpenCall(msgspec.Struct, frozen=True, omit_defaults=True):
+class OpenCall(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """An intent whose outcome is not known: in flight, lost in a crash, or said to be uncertain."""
 
     id: EventId
@@ -90,7 +90,7 @@ class OpenCall(msgspec.Struct, frozen=True, omit_defaults=True):
     uncertain: bool = False
 
 
-class Import(msgspec.Struct, frozen=True, omit_defaults=True):
+class Import(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """An import whose document is not known yet.  ``at_us`` is the last moment it may have been on its way."""
 
     call: EventId
@@ -102,7 +102,7 @@ class Import(msgspec.Struct, frozen=True, omit_defaults=True):
     """How polling ended, empty while the operation may still be polled."""
 
 
-class Problem(msgspec.Struct, frozen=True, omit_defaults=True):
+class Problem(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """The last thing that went wrong."""
 
     what: str
@@ -113,7 +113,7 @@ class Problem(msgspec.Struct, frozen=True, omit_defaults=True):
     code: int = 0
 
 
-class FileRecord(msgspec.Struct, omit_defaults=True):
+class FileRecord(msgspec.Struct, omit_defaults=True, gc=False):
     """One file as its events tell it.
 
     ``version`` counts its events.  ``attempts`` are the failed calls at the present step, ``look_ups`` the look-ups in

@@ -20,6 +20,9 @@ def assign(documents: Iterable[Document], payload: str) -> tuple[Document, ...]:
     taken; the others are duplicates.  While none is ACTIVE, the ACTIVE one of an older payload stays current.
     """
     known = tuple(documents)
+    if len(known) == 1:
+        (only,) = known
+        return (_with_role(only, _role(only, only if only.state == ACTIVE else None, False, payload)),)
     active = [d for d in known if d.role is not Role.GONE and d.state == ACTIVE]
     keep = _choose([d for d in active if d.payload == payload])
     successor = keep is not None

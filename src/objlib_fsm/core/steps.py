@@ -99,10 +99,10 @@ def _retry(r: FileRecord, ev: e.RetryRequested, at_us: int) -> None:
 
 def _upload_intended(r: FileRecord, ev: e.UploadIntended, at_us: int) -> None:
     r.calls = (
-        *(call for call in r.calls if call.what is not Call.UPLOAD),
+        *[call for call in r.calls if call.what is not Call.UPLOAD],
         OpenCall(ev.call, Call.UPLOAD, ev.raw, ev.payload, ev.generation, at_us),
     )
-    if all(raw.name != ev.raw for raw in r.raws):
+    if ev.raw not in [raw.name for raw in r.raws]:
         r.raws = (*r.raws, Raw(ev.raw, ev.payload, ev.generation, ""))
     r.due_at_us = None
     r.batch = ev.batch
@@ -133,7 +133,9 @@ def _upload_done(r: FileRecord, ev: e.UploadDone, at_us: int) -> None:
 def _import_accepted(r: FileRecord, ev: e.ImportAccepted, at_us: int) -> None:
     if not change.is_open_import(r, ev.call):
         r.settled = False  # It was counted out too soon: its document is found by a listing.
-    r.imports = tuple(msgspec.structs.replace(i, operation=ev.operation) if i.call == ev.call else i for i in r.imports)
+    r.imports = tuple(
+        [msgspec.structs.replace(i, operation=ev.operation) if i.call == ev.call else i for i in r.imports]
+    )
     change.sent_import(r, ev.call, at_us)
     change.progress(r)
 
@@ -185,7 +187,7 @@ def _call_failed(r: FileRecord, ev: e.CallFailed, at_us: int) -> None:
             change.undo_import(r, ev.call)
         elif change.is_open_import(r, ev.call):
             change.sent_import(r, ev.call, at_us)
-            r.imports = tuple(i for i in r.imports if i.call != ev.call)
+            r.imports = tuple([i for i in r.imports if i.call != ev.call])
             r.settled = False
         if ev.reason is Reason.NETWORK:
             r.look_ups += 1  # Nothing was sent: it says nothing about the file, and no number of times makes it fail.
@@ -200,10 +202,9 @@ def _call_failed(r: FileRecord, ev: e.CallFailed, at_us: int) -> None:
 def _call_uncertain(r: FileRecord, ev: e.CallUncertain, at_us: int) -> None:
     if not change.is_open_call(r, ev.call):
         return
-    r.calls = tuple(msgspec.structs.replace(c, uncertain=True) if c.id == ev.call else c for c in r.calls)
+    r.calls = tuple([msgspec.structs.replace(c, uncertain=True) if c.id == ev.call else c for c in r.calls])
     if change.is_open_import(r, ev.call):
         change.sent_import(r, ev.call, at_us)
-        r.settled = r.settled and r.imports_sent == 1
     r.attempts += 1
     r.due_at_us = ev.due_at_us
     r.problem = Problem(ev.what, Outcome.UNCERTAIN, ev.reason, at_us, ev.message, ev.code)
@@ -224,7 +225,7 @@ def _raw_gone(r: FileRecord, ev: e.RawGone, at_us: int) -> None:
     change.end_upload(r, ev.raw)
     r.look_ups = 0
     known = next((raw for raw in r.raws if raw.name == ev.raw), Raw(ev.raw, "", ev.generation, ""))
-    r.raws = (*(raw for raw in r.raws if raw.name != ev.raw), known)
+    r.raws = (*[raw for raw in r.raws if raw.name != ev.raw], known)
     due = known.expires_at_us is not None and at_us >= known.expires_at_us
     r.setbacks += change.lose_raw(r, ev.raw, "FAILED" if ev.why == "failed" else "GONE") and not due
 
@@ -233,13 +234,12 @@ def _operation_ended(r: FileRecord, ev: e.OperationEnded, at_us: int) -> None:
     r.look_ups = 0
     of = next((i for i in r.imports if i.operation == ev.operation), None)
     if ev.document is not None:
-        r.imports = tuple(i for i in r.imports if i is not of)
-        if all(d.name != ev.document for d in r.documents):
+        r.imports = tuple([i for i in r.imports if i is not of])
+        if ev.document not in [d.name for d in r.documents]:
             r.settled = r.settled and of is not None
             change.add_document(r, ev.document, payload_id(of.payload) if of is not None else "", at_us)
     elif of is not None:
-        r.imports = tuple(msgspec.structs.replace(i, ended=ev.result) if i is of else i for i in r.imports)
-        r.settled = r.settled and r.imports_sent == 1
+        r.imports = tuple([msgspec.structs.replace(i, ended=ev.result) if i is of else i for i in r.imports])
         r.problem = Problem(Call.POLL, Outcome.UNCERTAIN, Reason.OTHER, at_us, ev.message or ev.result)
 
 
@@ -253,34 +253,22 @@ def _document_gone(r: FileRecord, ev: e.DocumentGone, at_us: int) -> None:
 
 
 def _documents_listed(r: FileRecord, ev: e.DocumentsListed, at_us: int) -> None:
-    """A listing is as old as its beginning: what is known from later stands.
-
-    A new document of a payload that was imported once is that import's: nothing more can come of it.
-    """
+    """A listing is as old as its beginning: what is known from later stands."""
     r.listed_at_us = ev.began_at_us
     shown = {fact.name for fact in ev.documents}
     for document in r.live_documents:
         if document.name not in shown and after_s(document.seen_at_us, SETTLE_S) <= ev.began_at_us:
             change.lose_document(r, document.name, ev.began_at_us)
-    known = {d.name for d in r.documents}
-    found = r.imports_sent == 1 and any(f.payload == r.payload and f.name not in known for f in ev.documents)
     newer = {d.name for d in r.documents if _word_stands_until_us(d) > ev.began_at_us}
     change.know_documents(r, [fact for fact in ev.documents if fact.name not in newer], ev.began_at_us)
     going_on = r.here and r.state in (State.UNTRACKED, State.UPLOADING, State.PROCESSING)
     waiting = tuple(
         i
         for i in r.imports
-        if not (found and i.payload == r.payload_hash)
-        and (
-            after_s(i.at_us, SETTLE_S) > ev.began_at_us
-            or (going_on and i.payload == r.payload_hash and i.operation is not None and not i.ended)
-        )
+        if after_s(i.at_us, SETTLE_S) > ev.began_at_us
+        or (going_on and i.payload == r.payload_hash and i.operation is not None and not i.ended)
     )
-    lost = [
-        i
-        for i in r.imports
-        if not found and i not in waiting and i.operation is not None and i.payload == r.payload_hash
-    ]
+    lost = [i for i in r.imports if i not in waiting and i.operation is not None and i.payload == r.payload_hash]
     r.setbacks += going_on and bool(lost)
     r.imports = waiting
     if not waiting and after_s(r.last_import_at_us, SETTLE_S) <= ev.began_at_us:
@@ -303,7 +291,7 @@ def _indexed(r: FileRecord, ev: e.FileIndexed, at_us: int) -> None:
 def _claimed(r: FileRecord, ev: e.DocumentClaimed, at_us: int) -> None:
     change.progress(r)
     r.cause = r.cause_message = ""
-    if all(d.name != ev.document for d in r.documents):
+    if ev.document not in [d.name for d in r.documents]:
         change.add_document(r, ev.document, r.payload, at_us)
 
 

@@ -62,8 +62,7 @@ _decode_seen = msgspec.json.Decoder(_Seen).decode
 def known_files(log: SqliteReader) -> dict[LibraryPath, Known]:
     """What the log knows of every file, by path."""
     known: dict[LibraryPath, Known] = {}
-    for (text,) in log.rows("SELECT record FROM files"):
-        seen = _decode_seen(text)
+    for seen in log.decoded_records(_decode_seen):
         known[LibraryPath(seen.path)] = Known(
             seen.size_bytes,
             seen.mtime_ns,

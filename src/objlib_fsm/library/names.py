@@ -23,7 +23,7 @@ NAMELESS: Final = "unnamed"
 # Lower case.  Chosen from what key tools, browsers and cloud command lines write; nobody wants one of these indexed.
 _SECRET_EXTENSIONS: Final = frozenset(
     b"pem key p8 p12 pfx pkcs8 pkcs12 der jks jceks keystore bks ppk kdb kdbx agekey keytab ovpn gpg pgp "
-    b"tfstate tfvars".split()
+    b"tfstate tfvars env".split()
 )
 _SECRET_PREFIXES: Final = (b".env", b"id_rsa", b"id_dsa", b"id_ecdsa", b"id_ed25519", b"secring.")
 _SECRET_NAMES: Final = frozenset(

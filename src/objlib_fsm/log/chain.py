@@ -29,7 +29,7 @@ COLUMNS: Final = (
     "body",
 )
 
-ROW_TEXT: Final = "||char(10)||".join(COLUMNS)
+ROW_TEXT: Final = f"concat_ws(char(10), {', '.join(COLUMNS)})"
 """The text that a row's hash covers, as SQLite expression."""
 
 _FORMAT: Final = "\n".join(["%s"] * len(COLUMNS))

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
-from typing import Any, Final
+from collections.abc import Callable
+from typing import Final
 
 import msgspec
 
@@ -20,7 +20,7 @@ from objlib_fsm.log.sqlite import RESTORE_HINT, SqliteReader, explained, explain
 PROGRESS_EVERY: Final = 50_000
 """Events between two calls of the progress callback: several a second."""
 
-KIND_OF_LIBRARY: Final = min(LIBRARY_KINDS)
+_LIBRARY_KINDS: Final = int(min(LIBRARY_KINDS))
 """Codes from here on are about the library."""
 
 _QUERY: Final = (
@@ -57,61 +57,56 @@ def rebuild(reader: SqliteReader, *, upto: int | None = None, progress: Callable
 def _rebuild(reader: SqliteReader, upto: int | None, progress: Callable[[int], None] | None) -> Rebuilt:
     by_origin: dict[int, FileRecord] = {}
     own_versions: dict[int, int] = {}
-    library, before, expected, mismatches = LibraryRecord(), chain.GENESIS, 0, []
-    decode, sha256 = CODEC.decode, hashlib.sha256
-    for row in _rows(reader, upto):
-        position, stream, origin, version, kind, schema, state, at_us, body, link, text = row
-        expected += 1
-        if position != expected:
-            raise _damaged(reader, expected, "is missing")
-        before = sha256(before + text).digest() if text is not None else b""
-        if before != link:
-            raise _damaged(reader, position, "is not what was written: its hash does not fit")
-        try:
+    library, before, position, mismatches = LibraryRecord(), chain.GENESIS, 0, []
+    decode, sha256, library_kinds = CODEC.decode, hashlib.sha256, _LIBRARY_KINDS
+    rows = reader.connection.execute(_QUERY, (upto if upto is not None else _FOR_EVER,))
+    try:
+        for stored, stream, origin, version, kind, schema, state, at_us, body, link, text in rows:
+            position += 1
+            if stored != position:
+                raise _damaged(reader, position, "is missing")
+            before = sha256(before + text).digest()
+            if before != link:
+                raise _damaged(reader, position, "is not what was written: its hash does not fit")
             event = decode(kind, schema, body)
-            if kind >= KIND_OF_LIBRARY:
-                library = apply_library(library, event, at_us)
-                due = own_versions[origin] = own_versions.get(origin, 0) + 1
-                if stream not in OWN_STREAMS:
-                    raise HistoryBroken(f"a {event.kind.label} does not belong to a file")
-            else:
+            if kind < library_kinds:
                 record = by_origin.get(origin)
                 if record is None:
                     record = by_origin[origin] = new_record(stream)
-                    if stream in OWN_STREAMS:
-                        raise HistoryBroken(f"a {event.kind.label} does not belong to the library")
-                elif record.stream != stream:
-                    raise HistoryBroken(f"it belongs to stream {record.stream}")
                 step(record, event, at_us)
                 due = record.version
                 if record.state != state:
                     mismatches.append(position)
+            else:
+                library = apply_library(library, event, at_us)
+                due = own_versions[origin] = own_versions.get(origin, 0) + 1
+                record = None
             if version != due:
                 raise HistoryBroken(f"it has version {version} where {due} is due")
             if version == 1:
-                if origin != position:
-                    raise HistoryBroken(f"its stream begins with it, not with event {origin}")
-                if kind < KIND_OF_LIBRARY and kind != Kind.FILE_DISCOVERED:
-                    raise HistoryBroken("a file's history begins with its discovery")
-        except UnreadableEvent as error:
-            raise _damaged(reader, position, f"cannot be read: {error}") from error
-        except Exception as error:
-            raise _damaged(reader, position, f"cannot be: {error}") from error
-        if progress is not None and position % PROGRESS_EVERY == 0:
-            progress(position)
+                _check_first(stream, origin, kind, position)
+            elif record is not None and record.stream != stream:
+                raise HistoryBroken(f"it belongs to stream {record.stream}")
+            if progress is not None and position % PROGRESS_EVERY == 0:
+                progress(position)
+    except LogDamaged:
+        raise
+    except (UnreadableEvent, UnicodeDecodeError) as error:
+        at = position + isinstance(error, UnicodeDecodeError)
+        raise _damaged(reader, at, f"cannot be read: {error}") from error
+    except (ValueError, TypeError, KeyError, AttributeError, AssertionError) as error:
+        raise _damaged(reader, position, f"cannot be: {error}") from error
     files = {str(record.stream): record for record in by_origin.values()}
-    return Rebuilt(files, library, expected, expected, before, mismatches)
+    return Rebuilt(files, library, position, position, before, mismatches)
 
 
-def _rows(reader: SqliteReader, upto: int | None) -> Iterator[Any]:
-    """The rows, as far as they can be read."""
-    read = 0
-    try:
-        for row in reader.connection.execute(_QUERY, (upto if upto is not None else _FOR_EVER,)):
-            read += 1
-            yield row
-    except UnicodeDecodeError as error:
-        raise _damaged(reader, read + 1, f"cannot be read: {error}") from error
+def _check_first(stream: str, origin: int, kind: int, position: int) -> None:
+    if origin != position:
+        raise HistoryBroken(f"its stream begins with it, not with event {origin}")
+    if (stream in OWN_STREAMS) != (kind >= _LIBRARY_KINDS):
+        raise HistoryBroken(f"a {Kind(kind).label} does not belong to stream {stream}")
+    if kind < _LIBRARY_KINDS and kind != Kind.FILE_DISCOVERED:
+        raise HistoryBroken("a file's history begins with its discovery")
 
 
 def _damaged(reader: SqliteReader, position: int, what: str) -> LogDamaged:

@@ -264,6 +264,12 @@ class SqliteReader:
             for (text,) in self.connection.execute(f"SELECT record FROM files WHERE {where}", arguments):  # noqa: S608
                 yield decode_record(text)
 
+    def decoded_records(self, decode: Callable[[str], _T]) -> Iterator[_T]:
+        """Every stored record through *decode*, for a caller that needs a part of it."""
+        with explained_content(self.path):
+            for (text,) in self.connection.execute("SELECT record FROM files"):
+                yield decode(text)
+
     def open_streams(self) -> Sequence[StreamId]:
         """Files that need something, those whose raw file expires first at the front."""
         order = "expires_at_us IS NULL, expires_at_us, rowid"
