@@ -72,7 +72,11 @@ class Performer:
         except CallFailed as failed:
             if failed.failure.reason is Reason.EXISTS:
                 self._pace.observe(None)
-                return await self.look_up_raw(fx.LookUpRaw(name, effect.payload, effect.generation))
+                found = await self.look_up_raw(fx.LookUpRaw(name, effect.payload, effect.generation))
+                if not isinstance(found[0], d.RawMissing):
+                    return found
+                # The name is taken and shows nothing (an expired file's, or another's): only the next one helps.
+                return (d.RawLost(name, effect.generation, "conflict", failed.failure.message),)
             return (self._failed(call, Call.UPLOAD, failed.failure, effect.payload),)
         self._pace.observe(None)
         arrived = d.Uploaded(
@@ -250,12 +254,13 @@ class Performer:
             raise
 
     async def _get_document(self, record: FileRecord, name: DocumentName) -> Reports:
+        asked_at_us = self._clock.now_us()
         try:
             async with self._polls, self._pace.read():
                 document = await self._remote.get_document(name)
         except CallFailed as failed:
             if failed.failure.reason is Reason.GONE:
-                return (d.DocumentMissing(name),)
+                return (d.DocumentMissing(name, asked_at_us),)
             self._raise_halt(failed.failure)
             return (d.LookUpFailed(Call.LOOK_UP_DOCUMENT, failed.failure),)
         return (d.DocumentFound(fact_of(record, document)),)
