@@ -259,6 +259,40 @@ def test_a_reader_needs_no_permission_to_write(log: LogFile) -> None:
     reader.close()
 
 
+_READ_AS_SOMEBODY = """
+    import os, sys
+    from objlib_fsm.log.sqlite import SqliteReader, open_for_reading
+    from pathlib import Path
+    path = Path(sys.argv[1])
+    if os.geteuid() == 0:
+        os.setegid(65534)
+        os.seteuid(65534)
+    assert not os.access(path.parent, os.W_OK, effective_ids=True)
+    print(SqliteReader(open_for_reading(path), path).head())
+"""
+
+
+def test_a_copy_where_nothing_may_be_written_can_be_read(tmp_path: Path) -> None:
+    path = tmp_path / "log.db"
+    settle(_filled(path))
+    public = Path("/tmp") / f"objlib-fsm-test-{os.getpid()}-read"
+    public.mkdir()
+    try:
+        shutil.copy(path, public / "log.db")
+        if os.geteuid() == 0:
+            os.chown(public, 65534, 65534)
+            os.chown(public / "log.db", 65534, 65534)
+        os.chmod(public / "log.db", 0o400)
+        os.chmod(public, 0o500)
+        command = [sys.executable, "-c", textwrap.dedent(_READ_AS_SOMEBODY), str(public / "log.db")]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert int(done.stdout) > 0
+    finally:
+        os.chmod(public, 0o700)
+        shutil.rmtree(public)
+
+
 def test_a_full_disk_is_said_and_harms_nothing(log: LogFile) -> None:
     fill(log, 1)
     db = log._writer.connection

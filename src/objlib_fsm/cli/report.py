@@ -118,7 +118,12 @@ def show_summary(console: Console, summary: messages.Summary, next_due_us: int |
         console.out(f"  for example: objlib-fsm audit {shell_word(cause.example)}")
     if summary.put_off and next_due_us is not None:
         verb = "is" if summary.put_off == 1 else "are"
-        console.out(f"{count(summary.put_off, 'file')} {verb} due later: come back at {due(next_due_us, now_us)}")
+        again = (
+            "due now: objlib-fsm run"
+            if next_due_us <= now_us
+            else f"due later: come back at {due(next_due_us, now_us)}"
+        )
+        console.out(f"{count(summary.put_off, 'file')} {verb} {again}")
 
 
 def shell_word(path: str) -> str:

@@ -22,7 +22,11 @@ REFUSED_EXIT: Final = 6
 
 _HALTS: Final = {
     Reason.DAILY_QUOTA: (LATER_EXIT, "the project's daily quota is used up; run again tomorrow"),
-    Reason.STORAGE_LIMIT: (LATER_EXIT, "the project's storage is full; delete documents or stores, or raise the tier"),
+    Reason.STORAGE_LIMIT: (
+        LATER_EXIT,
+        "the project's storage is full: raw files of the last 48 hours count too and go by themselves; "
+        "otherwise delete documents or stores, or raise the tier",
+    ),
     Reason.BAD_KEY: (REFUSED_EXIT, "check GEMINI_API_KEY, GOOGLE_API_KEY or --api-key-file"),
     Reason.INVALID_ARGUMENT: (
         REFUSED_EXIT,

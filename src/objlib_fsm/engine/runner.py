@@ -120,7 +120,7 @@ class Runner:
             raise self._stop.error
         while self._batch_of:
             await self._leave_batch(next(iter(self._batch_of)), None)
-        return Ended(len(self._parked), min(self._parked.values(), default=None))
+        return Ended(len(self._parked), self._earliest_us())
 
     async def _dispatch(self, tasks: TaskGroup) -> None:
         while True:
@@ -155,17 +155,23 @@ class Runner:
 
     def _wait_s(self) -> float:
         """How long until a parked file is due; 0 when none is within `WAIT_MAX_S`."""
-        earliest_us = min(self._parked.values(), default=None)
+        earliest_us = self._earliest_us()
         if earliest_us is None:
             return 0.0
         wait_s = (earliest_us - self._journal.clock.now_us()) / 1e6
         return max(wait_s, 0.001) if wait_s <= WAIT_MAX_S else 0.0
 
+    def _earliest_us(self) -> int | None:
+        """When the next parked file is due; entries of files that were taken up meanwhile are dropped on the way."""
+        while self._due and self._parked.get(self._due[0][1]) != self._due[0][0]:
+            heapq.heappop(self._due)
+        return self._due[0][0] if self._due else None
+
     async def _turn(self) -> None:
         """Sleep until something changed, a file is due, or a turn is over."""
         wait_s = self._wait_s()
         if wait_s and not self._active:
-            self._progress.tell(Waiting(min(self._parked.values()), len(self._parked)))
+            self._progress.tell(Waiting(self._earliest_us() or 0, len(self._parked)))
         with anyio.move_on_after(min(wait_s or IDLE_TURN_S, IDLE_TURN_S)):
             await self._changed.wait()
 

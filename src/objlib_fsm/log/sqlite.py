@@ -123,13 +123,27 @@ def explained_content(path: Path) -> Iterator[None]:
 def connect(path: Path, *, read_only: bool = False) -> apsw.Connection:
     """A connection with our settings.  Raises apsw's errors; wrap in `explained`."""
     flags = apsw.SQLITE_OPEN_READONLY if read_only else apsw.SQLITE_OPEN_READWRITE
-    connection = apsw.Connection(str(path), flags=flags)
+    name = str(path)
+    if read_only and _is_at_rest(path):
+        name, flags = f"{path.resolve().as_uri()}?immutable=1", flags | apsw.SQLITE_OPEN_URI
+    connection = apsw.Connection(name, flags=flags)
     connection.set_busy_timeout(round(BUSY_TIMEOUT_S * 1000))
     for pragma in ("trusted_schema=OFF", "cell_size_check=ON", "recursive_triggers=ON"):
         connection.execute(f"PRAGMA {pragma}")
     connection.config(apsw.SQLITE_DBCONFIG_DQS_DML, 0)
     connection.config(apsw.SQLITE_DBCONFIG_DQS_DDL, 0)
     return connection
+
+
+def _is_at_rest(path: Path) -> bool:
+    """Whether nobody can be writing: a copy on a medium, or in a folder, that may not be written.
+
+    A reader of a write-ahead log otherwise needs to make files beside it.
+    """
+    if os.access(path.parent, os.W_OK, effective_ids=os.access in os.supports_effective_ids):
+        return False
+    beside = path.with_name(path.name + "-wal")
+    return not beside.exists() or beside.stat().st_size == 0
 
 
 def create(path: Path) -> None:
