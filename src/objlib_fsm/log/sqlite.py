@@ -197,9 +197,14 @@ def _must_be_there(path: Path) -> None:
 
 
 def _check_identity(connection: apsw.Connection, path: Path) -> None:
-    application_id, version = connection.pragma("application_id"), connection.pragma("user_version")
+    connection.execute("BEGIN")  # One moment: another process may be making the log just now.
+    try:
+        application_id, version = connection.pragma("application_id"), connection.pragma("user_version")
+        tables = connection.execute("SELECT count(*) FROM sqlite_schema").get
+    finally:
+        connection.execute("COMMIT")
     newest = migrations()[-1].number
-    if application_id == 0 and version == 0 and connection.execute("SELECT count(*) FROM sqlite_schema").get == 0:
+    if application_id == 0 and version == 0 and tables == 0:
         return
     if application_id != APPLICATION_ID:
         raise LogDamaged(f"{path}: this is a database of another program", "choose another file with --db")
