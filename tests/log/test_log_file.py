@@ -9,6 +9,7 @@ import stat
 import subprocess
 import sys
 import textwrap
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -78,6 +79,24 @@ def test_events_are_append_only_even_for_our_own_connection(log: LogFile, sql: s
 def test_a_column_takes_only_what_belongs_there(log: LogFile) -> None:
     with pytest.raises(apsw.ConstraintError, match="cannot store TEXT"):
         log._writer.connection.execute("UPDATE files SET version = 'x'; INSERT INTO projection VALUES (1,'a',0,0,'')")
+
+
+def test_a_log_that_another_process_is_just_making_is_waited_for(log_path: Path) -> None:
+    """SQLite itself gives up at once here: the file is not a write-ahead log yet."""
+    log_path.parent.mkdir()
+    other = apsw.Connection(str(log_path))
+    other.execute("BEGIN IMMEDIATE; CREATE TABLE half_made (x)")
+    opened: list[LogFile] = []
+    opening = threading.Thread(target=lambda: opened.append(open_at(log_path)))
+    opening.start()
+    opening.join(0.2)
+    assert opening.is_alive()
+    other.execute("ROLLBACK")
+    opening.join(20)
+    assert not opening.is_alive()
+    other.close()
+    check(opened[0])
+    opened[0].close()
 
 
 # ---- formats -------------------------------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -27,6 +28,9 @@ APPLICATION_ID: Final = 0x4F424C46
 BUSY_TIMEOUT_S: Final = 30.0
 """How long to wait for another process's commit.  A commit takes milliseconds; "database is locked" after a short
 wait is the most frequent complaint about programs that use SQLite."""
+
+_WAL_RETRY_S: Final = 0.01
+"""Between two attempts to make a new log a write-ahead log; the other process needs milliseconds."""
 
 FILE_MODE: Final = 0o600
 FOLDER_MODE: Final = 0o700
@@ -168,10 +172,26 @@ def open_for_writing(path: Path) -> apsw.Connection:
         _check_identity(connection, path)
         if connection.readonly("main"):
             raise LogUnavailable(f"{path}: may not be written", _PERMISSION_HINT)
-        connection.execute("PRAGMA journal_mode=WAL")
+        _use_write_ahead_log(connection, path)
         connection.execute("PRAGMA synchronous=FULL")
         migrate(connection, migrations())
         return connection
+
+
+def _use_write_ahead_log(connection: apsw.Connection, path: Path) -> None:
+    """For this SQLite needs the file for itself, and does not wait for it as it waits for other locks."""
+    deadline = time.monotonic() + BUSY_TIMEOUT_S
+    while True:
+        try:
+            mode = connection.pragma("journal_mode", "wal")
+        except apsw.BusyError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(_WAL_RETRY_S)
+        else:
+            break
+    if mode != "wal":
+        raise LogUnavailable(f"{path}: this file system cannot hold a write-ahead log", "choose another with --db")
 
 
 def open_for_reading(path: Path) -> apsw.Connection:
