@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import functools
+import hashlib
 import json
 import os
 import platform
@@ -25,8 +26,9 @@ import anyio
 import anyio.to_thread
 import apsw
 
+from objlib_fsm.core.codec import CODEC
 from objlib_fsm.core.ids import RunId
-from objlib_fsm.log import replay
+from objlib_fsm.log import chain, replay
 from objlib_fsm.log.contract import Append
 from objlib_fsm.log.file import LogFile, open_log
 from objlib_fsm.log.sqlite import SqliteReader, open_for_reading
@@ -141,6 +143,26 @@ class ReplayBench:
         reader.close()
         return rebuilt.events / seconds
 
+    def chain_alone(self) -> float:
+        """Events per second of checking the chain and nothing else: a part of every replay."""
+        query = f"SELECT CAST({chain.ROW_TEXT} AS BLOB), hash FROM events ORDER BY position"
+        db = open_for_reading(self._path)
+        before, count, began = chain.GENESIS, 0, time.perf_counter()
+        for text, link in db.execute(query):
+            before = hashlib.sha256(before + text).digest()
+            assert before == link
+            count += 1
+        return count / (time.perf_counter() - began)
+
+    def decode_alone(self) -> float:
+        """Events per second of reading and decoding, which is all that the peer's scan does."""
+        db, decode = open_for_reading(self._path), CODEC.decode
+        count, began = 0, time.perf_counter()
+        for kind, schema, body in db.execute("SELECT kind, schema, body FROM events ORDER BY position"):
+            decode(kind, schema, body)
+            count += 1
+        return count / (time.perf_counter() - began)
+
     def peer(self) -> float:
         """Events per second of the peer's scan with decode."""
         began = time.perf_counter()
@@ -172,6 +194,8 @@ def measure(files: int, replay_files: int, rounds: int, folder: Path) -> dict[st
     for _ in range(rounds):
         rates.setdefault("replay: eventsourcing", []).append(replays.peer())
         rates.setdefault("replay: objlib-fsm", []).append(replays.ours())
+        rates.setdefault("replay: chain alone", []).append(replays.chain_alone())
+        rates.setdefault("replay: decode alone", []).append(replays.decode_alone())
     replays.close()
     return rates
 
@@ -186,6 +210,8 @@ def ratios(rates: dict[str, list[float]]) -> dict[str, float]:
         "append / eventsourcing": ratio("append: objlib-fsm", "append: eventsourcing"),
         "append / bare loop": ratio("append: objlib-fsm", "append: bare loop"),
         "replay / eventsourcing": ratio("replay: objlib-fsm", "replay: eventsourcing"),
+        "chain alone / eventsourcing": ratio("replay: chain alone", "replay: eventsourcing"),
+        "decode alone / eventsourcing": ratio("replay: decode alone", "replay: eventsourcing"),
         "apsw.aio / worker thread": ratio("append: bare loop, apsw.aio", "append: bare loop"),
     }
 

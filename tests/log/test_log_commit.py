@@ -147,6 +147,23 @@ async def test_a_task_that_is_torn_away_takes_nobody_with_it(log: LogFile, victi
     check(log)
 
 
+async def test_a_leader_that_is_torn_away_before_its_turn_takes_nobody_with_it(log: LogFile) -> None:
+    gate = Gate()
+    group = gated(log, gate)
+    first = asyncio.create_task(group.append(new_file(0)))
+    await gate.reached.wait()
+    waiting = [asyncio.create_task(group.append(new_file(number))) for number in (1, 2, 3)]
+    await anyio.wait_all_tasks_blocked()
+    waiting[0].cancel()
+    late = asyncio.create_task(group.append(new_file(4)))
+    await asyncio.sleep(0)
+    gate.open.set()
+    done = await asyncio.gather(first, *waiting, late, return_exceptions=True)
+    assert isinstance(done[1], asyncio.CancelledError)
+    assert [type(d) for d in (done[0], *done[2:])] == [AppendResult] * 4
+    check(log)
+
+
 async def test_a_commit_goes_on_when_its_leader_is_torn_away(log: LogFile) -> None:
     """The thread cannot be cancelled; the next commit waits for it."""
     tasks = [asyncio.create_task(log.append(new_file(number))) for number in range(20)]

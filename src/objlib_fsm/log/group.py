@@ -68,13 +68,18 @@ class GroupCommit:
     async def _commit(self, group: _Group) -> None:
         try:
             async with self._turn:
-                if self._gathering is group:
-                    self._gathering = None
+                self._close(group)
                 group.outcomes = await self._run_sync(self._committer.commit, group.appends)
         except Exception as error:
             group.error = error
         finally:
+            self._close(group)
             group.done.set()
+
+    def _close(self, group: _Group) -> None:
+        """Nobody joins it any more."""
+        if self._gathering is group:
+            self._gathering = None
 
 
 async def _shielded_wait(event: anyio.Event) -> None:
