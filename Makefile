@@ -9,6 +9,8 @@ READY := .venv/ready
 BENCH_READY := .venv/bench-ready
 DEMO := build/demo
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+# A lock is complete, so nothing is resolved: pip would look at releases newer than the lock, and refuse them.
+PIP_LOCKED := $(PIP_INSTALL) --no-deps --require-hashes
 
 # What the shell of whoever calls make has set must not send a demo or a test to a real service or to a real log.
 unexport GEMINI_API_KEY GOOGLE_API_KEY GOOGLE_GEMINI_BASE_URL OBJLIB_DB PYTHONPATH
@@ -23,12 +25,13 @@ $(READY): requirements-dev.lock pyproject.toml
 	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { echo "objlib-fsm needs" \
 	  "Python 3.11 or later, found: $(or $(PYTHON),none). Name one: make PYTHON=/path/to/python3" >&2; exit 1; }
 	$(PYTHON) -m venv --clear .venv
-	$(PIP_INSTALL) --require-hashes -r requirements-dev.lock
+	$(PIP_LOCKED) -r requirements-dev.lock
 	$(PIP_INSTALL) --no-deps --no-build-isolation --editable .
+	@$(BIN)/python -m pip check --disable-pip-version-check >/dev/null
 	@touch $@
 
 $(BENCH_READY): $(READY) requirements-bench.lock
-	$(PIP_INSTALL) --require-hashes -r requirements-bench.lock
+	$(PIP_LOCKED) -r requirements-bench.lock
 	@touch $@
 
 demo: $(READY)  ## Index docs/ in a local store, then explain one file and ask one question
