@@ -111,6 +111,15 @@ class Lines(View):
         step = max(p.total * LINE_EVERY_SHARE, 1)
         if p.done - self._shown_done < step and now - self._shown_at < LINE_EVERY_S:
             return
+        self._say_line(now)
+
+    def end(self) -> None:
+        """What the last line did not tell yet: a short run is over between two looks."""
+        if self.progress.done > self._shown_done:
+            self._say_line(self._monotonic())
+
+    def _say_line(self, now: float) -> None:
+        p = self.progress
         self._shown_at, self._shown_done = now, p.done
         run, batch, calls = self.levels()
         self.console.say(f"{run}  ({batch}, {calls}, {count(len(p.in_flight), 'file')} in flight)")
