@@ -13,7 +13,9 @@ import tomllib
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-HEADER = "# Written by `make lock` from pyproject.toml; install with: pip install --no-deps --require-hashes -r {name}\n"
+HEADER = (
+    "# Written by `make lock` from pyproject.toml; install with: pip install --no-deps --require-hashes -r {name}\n"
+)
 FOREIGN_SETTINGS = ("PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "PIP_FIND_LINKS", "PIP_NO_INDEX", "PIP_CONSTRAINT")
 PIP_COMPILE = (
     "pip-compile", "--quiet", "--generate-hashes", "--strip-extras", "--no-header", "--no-annotate",

@@ -6,6 +6,7 @@ from typing import Final
 
 from objlib_fsm.core import effects as fx
 from objlib_fsm.core import events as e
+from objlib_fsm.core.ids import RawFileName
 from objlib_fsm.core.policy import SETTLE_S
 from objlib_fsm.core.record import Role
 from objlib_fsm.core.table import State
@@ -58,6 +59,19 @@ def _settle_with_retry(walk: Walk) -> int:
     return taken
 
 
+def _raws_left(walk: Walk, *, but: str = "") -> set[RawFileName]:
+    """Raw files still there that the record knows, without those of *but*.
+
+    A raw file that arrived after somebody had asked for it is left to expire; with *but*, so is one nobody has seen.
+    """
+    known = {raw.name for raw in walk.record.raws if not but or (raw.alive and raw.payload != but)}
+    return {
+        raw.name
+        for raw in walk.service.raws.values()
+        if raw.name in known and raw.there(walk.clock.real_us) and not raw.missed
+    }
+
+
 def check_end(walk: Walk) -> None:
     """Exactly one live document for a wanted file, none for a forgotten one, none that nobody knows."""
     record, live = walk.record, walk.service.live(walk.clock.real_us)
@@ -71,12 +85,10 @@ def check_end(walk: Walk) -> None:
         stored = walk.service.documents[document.name]
         assert stored.state(walk.clock.real_us) == "STATE_ACTIVE"
         assert stored.payload == record.payload
-    elif not record.wanted:
-        assert not live, "a forgotten file has documents"
-        # A raw file that arrived after somebody had asked for it is left to expire.
-        left = {raw.name for raw in walk.service.raws.values() if raw.there(walk.clock.real_us) and not raw.missed}
-        known = {raw.name for raw in record.raws}
-        assert not left & known, "a forgotten file has raw files"
+        assert not _raws_left(walk, but=record.payload_hash), "raw files of older bytes"
+    elif not record.kept:
+        assert not live, "a forgotten or pruned file has documents"
+        assert not _raws_left(walk), "a forgotten or pruned file has raw files"
     else:
         dead = {document.name for document in record.documents if document.role in (Role.DEAD, Role.DUPLICATE)}
         assert not live & dead, "a document that must go at once is still there"

@@ -53,6 +53,8 @@ class Op(enum.Enum):
     FORGET = "forgotten"
     TRACK = "tracked"
     RETRY = "retried"
+    RETRY_FAILED = "retried with all that failed"
+    PRUNE = "what is missing or left out is to leave the store"
     RAW_DIES = "a raw file expires early"
     AUDIT = "somebody compares the file with a complete listing"
     DOCUMENT_LOST = "somebody else deletes a document"

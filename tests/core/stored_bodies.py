@@ -74,6 +74,14 @@ STORED: Final[list[tuple[e.Event, str]]] = [
         "{}",
     ),
     (
+        e.RetryRequested(automatic=True),
+        '{"automatic":true}',
+    ),
+    (
+        e.FilePruned(),
+        "{}",
+    ),
+    (
         e.UploadIntended(_CALL, _RAW, _HASH, 1, 6, "text/plain", 2, 3),
         '{"call":"c1","raw":"files/r1","payload":"HASH","generation":1,"size_bytes":6,'
         '"mime_type":"text/plain","attempt":2,"batch":3}',

@@ -73,6 +73,8 @@ LIFE: Final[list[e.Event]] = [
     e.RawDeleteIntended(call(9), RAW_B, "forgotten"),
     e.RawDeleted(call(9), RAW_B),
     e.FileTracked(),
+    e.FileVanished(),
+    e.FilePruned(),
 ]
 
 
@@ -94,12 +96,12 @@ def test_the_fold_of_what_is_stored_never_changes_unnoticed() -> None:
     assert digest(moments) == ON_THE_WAY
 
 
-ON_THE_WAY: Final = "0f8d0f4f5d3bb049dd1a03420132037c4d9326f7edc577b16ed351a80adf290a"
+ON_THE_WAY: Final = "6be18df222ded8d616b04e37486f8596db78ffd6ff9b08d998c81f3f49dac2fd"
 """The digest of all moments: two folds may come to the same end on different ways."""
 
 EXPECTED: Final = {
     "stream": "s",
-    "version": 43,
+    "version": 45,
     "since_us": 400000000,
     "path": "b.md",
     "size_bytes": 6,
@@ -109,6 +111,8 @@ EXPECTED: Final = {
     "source_hash": B,
     "payload_hash": B,
     "mime_type": "text/plain",
+    "present": False,
+    "missing_since_us": 440000000,
     "checked_at_us": 10,
     "generation": 1,
     "raws": [
@@ -154,4 +158,5 @@ EXPECTED: Final = {
     "last_import_at_us": 320000000,
     "listed_at_us": 400000000,
     "batch": 11,
+    "pruned": True,
 }

@@ -62,6 +62,9 @@ def test_an_old_active_document_stays_until_its_successor_is_active() -> None:
     assert file.at() is State.INDEXED
     effect = file.does(fx.DeleteDocument)
     assert (effect.document, effect.why) == (old, "superseded")
+    assert old not in file.live
+    effect = file.does(fx.DeleteRaw)
+    assert (effect.raw, effect.why) == (file.record.raws[0].name, "superseded"), "then its raw file"
     assert file.effect() is None
     check_end(file)
 

@@ -93,6 +93,7 @@ IMPORT = e.ImportIntended(CALL, RAW, STORE, HASH)
 SEEN = e.DocumentSeen(e.DocumentFact(DOCUMENT, "STATE_ACTIVE", after().payload))
 PENDING = e.DocumentSeen(e.DocumentFact(DOCUMENT, "STATE_PENDING", after().payload))
 DELETE = e.DocumentDeleteIntended(CALL, DOCUMENT, "superseded")
+GIVEN_UP = e.GaveUp("invalid argument")
 CHANGE = e.ContentChanged(8, 2, CHANGED, "text/markdown")
 
 
@@ -110,6 +111,20 @@ CHANGE = e.ContentChanged(8, 2, CHANGED, "text/markdown")
         ((e.FileExcluded("unreadable"),), e.FileIncluded(8, 1), True),
         ((), e.FileTracked(), False),
         ((e.FileForgotten(),), e.FileTracked(), True),
+        # a prune: only of what is missing or left out, and once
+        ((), e.FilePruned(), False),
+        ((e.FileVanished(),), e.FilePruned(), True),
+        ((e.FileExcluded("unreadable"),), e.FilePruned(), True),
+        ((e.FileVanished(), e.FileForgotten()), e.FilePruned(), False),
+        ((e.FileVanished(), e.FilePruned()), e.FilePruned(), False),
+        ((e.FileVanished(), e.FilePruned(), e.FileExcluded("unreadable")), e.FilePruned(), False),
+        ((e.FileVanished(), e.FilePruned(), e.FileReappeared(8, 1), e.FileVanished()), e.FilePruned(), True),
+        # another attempt with all that failed: until the file is parked; by name: always
+        ((GIVEN_UP,), e.RetryRequested(automatic=True), True),
+        (2 * (GIVEN_UP, e.RetryRequested(automatic=True)), GIVEN_UP, True),
+        ((*2 * (GIVEN_UP, e.RetryRequested(automatic=True)), GIVEN_UP), e.RetryRequested(automatic=True), False),
+        ((*2 * (GIVEN_UP, e.RetryRequested(automatic=True)), GIVEN_UP), e.RetryRequested(), True),
+        ((*2 * (GIVEN_UP, e.RetryRequested()), GIVEN_UP), e.RetryRequested(automatic=True), True),
         # an upload: only of these bytes, of this generation, and while nothing is open
         ((), UPLOAD, True),
         ((e.FileVanished(),), UPLOAD, False),
@@ -140,7 +155,10 @@ CHANGE = e.ContentChanged(8, 2, CHANGED, "text/markdown")
         ((SEEN,), DELETE, False),
         ((PENDING,), DELETE, False),
         ((SEEN, e.FileForgotten()), DELETE, True),
-        ((SEEN, e.FileVanished()), DELETE, True),
+        ((SEEN, e.FileVanished()), DELETE, False),
+        ((SEEN, e.FileVanished(), e.FilePruned()), DELETE, True),
+        ((SEEN, e.FileVanished(), e.FilePruned(), e.FileReappeared(8, 1)), DELETE, False),
+        ((SEEN, e.FileVanished(), e.FilePruned(), DELETE, e.FileReappeared(8, 1)), DELETE, True),
         ((SEEN, e.FileForgotten(), DELETE, e.FileTracked()), DELETE, True),
         ((), DELETE, False),
         ((SEEN, e.DocumentGone(DOCUMENT), e.FileForgotten()), DELETE, False),
@@ -161,7 +179,9 @@ def test_guards(history: tuple[e.Event, ...], event: e.Event, legal: bool) -> No
     assert fire(record, event) == (destination(record.state, event.kind) if legal else None)
 
 
-@pytest.mark.parametrize("guard", ["may_upload", "may_import", "is_proven", "may_delete_document", "may_delete_raw"])
+@pytest.mark.parametrize(
+    "guard", ["may_retry", "may_upload", "may_import", "is_proven", "may_delete_document", "may_delete_raw"]
+)
 def test_a_guard_for_one_kind_of_event_refuses_others(guard: str) -> None:
     kinds = {row.event for row in TRANSITIONS if row.guard == guard}
     assert len(kinds) == 1

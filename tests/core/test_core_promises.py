@@ -196,6 +196,7 @@ def test_a_clock_that_was_set_back_makes_it_wait_not_spin() -> None:
     file.does(fx.Poll)
     assert file.at() is State.INDEXED
     assert file.does(fx.ListDocuments).not_before_us == after_s(last_us, SETTLE_S)
+    file.does(fx.DeleteRaw)
     assert file.effect() is None
     check_end(file)
 

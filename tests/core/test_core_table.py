@@ -45,6 +45,7 @@ KIND_NAMES = {
     10: "file_forgotten",
     11: "file_tracked",
     12: "retry_requested",
+    13: "file_pruned",
     20: "upload_intended",
     21: "import_intended",
     22: "document_delete_intended",
@@ -104,6 +105,7 @@ MOVES = {
     ("processing", "started_over", "untracked"),
     ("indexed", "content_changed", "untracked"),
     ("indexed", "file_forgotten", "untracked"),
+    ("indexed", "file_pruned", "untracked"),
     ("indexed", "started_over", "untracked"),
     ("failed", "content_changed", "untracked"),
     ("failed", "file_vanished", "untracked"),
@@ -185,7 +187,7 @@ def test_families() -> None:
     by_family = {family: [kind.value for kind in Kind if kind.family is family] for family in Family}
     assert by_family == {
         Family.LOCAL: [1, 2, 3, 4, 5, 6, 7, 8],
-        Family.WISH: [10, 11, 12],
+        Family.WISH: [10, 11, 12, 13],
         Family.INTENT: [20, 21, 22, 23],
         Family.OUTCOME: [30, 31, 32, 33, 34, 35, 36],
         Family.OBSERVATION: [40, 41, 42, 43, 44, 45, 46],

@@ -38,6 +38,8 @@ _TELLS: Final = {
     Op.FORGET: e.FileForgotten(),
     Op.TRACK: e.FileTracked(),
     Op.RETRY: e.RetryRequested(),
+    Op.RETRY_FAILED: e.RetryRequested(automatic=True),
+    Op.PRUNE: e.FilePruned(),
 }
 
 

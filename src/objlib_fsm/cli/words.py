@@ -43,12 +43,15 @@ def next_in_words(record: FileRecord, now_us: int) -> Upcoming:
 
 def _at_rest(record: FileRecord) -> str:
     if record.state is State.FAILED:
-        return f"nothing by itself: given up ({record.cause or 'no cause recorded'})"
+        times = f", {record.failures} times in a row" if record.failures > 1 else ""
+        return f"nothing by itself: given up ({record.cause or 'no cause recorded'}{times})"
     if record.state is State.INDEXED:
         gone = "" if record.present else "; the file is not on disk any more, its document stays until a prune"
         return f"nothing: its document is in the store{gone}"
     if not record.wanted:
         return "nothing: it was forgotten"
+    if record.pruned:
+        return "nothing until it is on disk again and not left out: it was pruned"
     if not record.present:
         return "nothing until it is on disk again"
     if record.excluded:

@@ -21,9 +21,10 @@ def stat(r: FileRecord, ev: e.ContentChanged | e.FileTouched | e.FileReappeared 
 
 
 def present(r: FileRecord) -> None:
-    """It is on disk."""
+    """It is on disk; that ends a prune, unless it is left out all the same."""
     r.present = True
     r.missing_since_us = None
+    r.pruned = r.pruned and bool(r.excluded)
 
 
 def withdraw(r: FileRecord) -> None:

@@ -128,28 +128,43 @@ def _wanted_effect(r: FileRecord, now_us: int) -> Effect | None:
             return DeleteRaw(RawFileName(call.target), "again")
     doomed = _doomed_document(r)
     if doomed is not None:
-        return DeleteDocument(doomed.name, doomed.role.value if r.wanted else "forgotten")
-    if not r.wanted:
+        return DeleteDocument(doomed.name, doomed.role.value if r.kept else _unwanted(r))
+    if not r.kept:
         for raw in r.raws:
             if raw.state != "GONE":
-                return DeleteRaw(raw.name, "forgotten")
+                return DeleteRaw(raw.name, _unwanted(r))
     if r.here and not r.terminal:
         return _onward(r, now_us)
     if r.here and r.candidate is not None:
         return LookUpDocument(r.candidate.name)
     if not r.settled:
         return ListDocuments(after_s(r.last_import_at_us, SETTLE_S))
-    return None
+    outlived = _outlived_raw(r)
+    return DeleteRaw(outlived.name, "superseded") if outlived is not None else None
+
+
+def _unwanted(r: FileRecord) -> str:
+    return "pruned" if r.wanted else "forgotten"
+
+
+def _outlived_raw(r: FileRecord) -> Raw | None:
+    """A raw file of older bytes, once the document of the present ones is proven and the older documents are gone.
+
+    One that nobody saw is left to expire: its name may hold nothing.
+    """
+    if r.state is not State.INDEXED or not r.here:
+        return None
+    return next((raw for raw in r.raws if raw.alive and raw.payload != r.payload_hash), None)
 
 
 def _doomed_document(r: FileRecord) -> Document | None:
     """The next document that must go.
 
-    A superseded one goes only when another one stands for the file; all go when the file was forgotten.
+    A superseded one goes only when another one stands for the file; all go when it was forgotten or pruned.
     """
     current = r.document
     for document in r.live_documents:
-        if not r.wanted or document.role in (Role.DEAD, Role.DUPLICATE):
+        if not r.kept or document.role in (Role.DEAD, Role.DUPLICATE):
             return document
         if document.role is Role.SUPERSEDED and current is not None:
             return document

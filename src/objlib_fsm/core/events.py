@@ -134,9 +134,19 @@ class FileTracked(Event, frozen=True, omit_defaults=True):
 
 
 class RetryRequested(Event, frozen=True, omit_defaults=True):
-    """Somebody wants another attempt now."""
+    """Somebody wants another attempt now.
+
+    ``automatic`` is one that asks for all failed files at once: it counts on, and does not reach a parked file.
+    """
 
     kind = Kind.RETRY_REQUESTED
+    automatic: bool = False
+
+
+class FilePruned(Event, frozen=True, omit_defaults=True):
+    """Nobody wants its documents any longer while the file is missing or left out; back again it counts as ever."""
+
+    kind = Kind.FILE_PRUNED
 
 
 class UploadIntended(Event, frozen=True, omit_defaults=True):

@@ -15,6 +15,7 @@ import msgspec
 from transitions import EventData, Machine, MachineError
 
 from objlib_fsm.core import events as e
+from objlib_fsm.core import policy
 from objlib_fsm.core.record import FileRecord, Role
 from objlib_fsm.core.table import FACTS, FILE_KINDS, INITIAL, TRANSITIONS, Kind, State
 
@@ -54,6 +55,18 @@ def _is_wanted(record: FileRecord, event: e.Event) -> bool:
 def _is_unwanted(record: FileRecord, event: e.Event) -> bool:
     """Somebody asked to forget the file."""
     return record.version > 0 and not record.wanted
+
+
+def _is_away(record: FileRecord, event: e.Event) -> bool:
+    """The file is missing or left out, and was neither forgotten nor pruned."""
+    return record.version > 0 and record.kept and not (record.present and not record.excluded)
+
+
+def _may_retry(record: FileRecord, event: e.Event) -> bool:
+    """A person asked for the file, or it is not parked."""
+    return (
+        isinstance(event, e.RetryRequested) and record.version > 0 and not (event.automatic and policy.parked(record))
+    )
 
 
 def _is_here(record: FileRecord, event: e.Event) -> bool:
@@ -100,10 +113,10 @@ def _is_proven(record: FileRecord, event: e.Event) -> bool:
 
 
 def _may_delete_document(record: FileRecord, event: e.Event) -> bool:
-    """The document is known, and is not the one that the store should hold, or its deletion has begun."""
+    """The document is known, and is not the one that the store may go on holding, or its deletion has begun."""
     if not isinstance(event, e.DocumentDeleteIntended):
         return False
-    needed = (Role.CURRENT, Role.CANDIDATE) if record.here else ()
+    needed = (Role.CURRENT, Role.CANDIDATE) if record.kept else ()
     may_go = any(d.name == event.document and d.role not in needed for d in record.live_documents)
     return may_go or record.call_on(event.document) is not None
 
@@ -126,7 +139,9 @@ GUARDS: Final[dict[str, Guard]] = {
         _is_excluded,
         _is_wanted,
         _is_unwanted,
+        _is_away,
         _is_here,
+        _may_retry,
         _may_upload,
         _may_import,
         _is_proven,
@@ -137,7 +152,17 @@ GUARDS: Final[dict[str, Guard]] = {
 
 
 _ABOUT_RECORD: Final = frozenset(
-    {"is_new", "is_known", "is_present", "is_missing", "is_excluded", "is_wanted", "is_unwanted", "is_here"}
+    {
+        "is_new",
+        "is_known",
+        "is_present",
+        "is_missing",
+        "is_excluded",
+        "is_wanted",
+        "is_unwanted",
+        "is_away",
+        "is_here",
+    }
 )
 """The guards that do not look at the event."""
 

@@ -10,6 +10,7 @@ from typing import Final
 
 from objlib_fsm.core.outcomes import Failure, Reason
 from objlib_fsm.core.record import FileRecord
+from objlib_fsm.core.table import State
 
 SECOND_US: Final = 1_000_000
 
@@ -36,6 +37,9 @@ RETRY_AFTER_MAX_S: Final = 86_400.0
 
 SETBACKS_MAX: Final = 3
 """Documents or raw files of one payload that the service may give up before we do."""
+
+FAILURES_MAX: Final = 3
+"""Runs in a row that may give a file up; then it is parked until a person asks for it again ."""
 
 SETTLE_S: Final = 60.0
 """An absent document counts only in a complete listing begun at least this long after the call (design)."""
@@ -115,3 +119,8 @@ def retry_delay_s(record: FileRecord, failure: Failure) -> float:
 def after_s(at_us: int, delay_s: float) -> int:
     """*at_us* and *delay_s* later, in microseconds."""
     return at_us + round(delay_s * SECOND_US)
+
+
+def parked(record: FileRecord) -> bool:
+    """Whether the file was given up so often that only a person's explicit wish brings it back."""
+    return record.state is State.FAILED and record.failures >= FAILURES_MAX

@@ -119,6 +119,7 @@ class FileRecord(msgspec.Struct, omit_defaults=True, gc=False):
     ``version`` counts its events.  ``attempts`` are the failed calls at the present step, ``look_ups`` the look-ups in
     a row that were of no use: they make it wait, never give up.  ``setbacks`` are the imports, documents and raw files
     of this payload that the service itself gave up, ``imports_sent`` how often this payload was imported.
+    ``failures`` are the runs in a row that gave the file up, ``pruned`` says that what the store holds of it may go.
     ``settled`` is False while the store may hold documents of the file that nobody knows, besides those of ``imports``.
     ``listed_at_us`` is when the last listing began that showed the file's documents.
     """
@@ -157,11 +158,18 @@ class FileRecord(msgspec.Struct, omit_defaults=True, gc=False):
     cause: str = ""
     cause_message: str = ""
     batch: int = 0
+    failures: int = 0
+    pruned: bool = False
 
     @property
     def here(self) -> bool:
         """Wanted, on disk, not excluded, and its bytes known: the store should hold it."""
         return self.wanted and self.present and not self.excluded and bool(self.payload_hash)
+
+    @property
+    def kept(self) -> bool:
+        """The store may go on holding it: it was neither forgotten nor pruned."""
+        return self.wanted and not self.pruned
 
     @property
     def payload(self) -> str:

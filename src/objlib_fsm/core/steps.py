@@ -33,14 +33,14 @@ def _discovered(r: FileRecord, ev: e.FileDiscovered, at_us: int) -> None:
 
 def _content_changed(r: FileRecord, ev: e.ContentChanged, at_us: int) -> None:
     change.stat(r, ev)
-    change.present(r)
     r.excluded = ""
+    change.present(r)
     r.source_hash = r.payload_hash = ev.source_hash
     r.mime_type = ev.mime_type
     known = [raw for raw in r.raws if raw.payload == ev.source_hash]
     r.generation = max((raw.generation + raw.gone for raw in known), default=0)
     r.imports_sent = 0
-    r.setbacks = 0
+    r.setbacks = r.failures = 0
     change.withdraw(r)
     change.assign(r)
 
@@ -95,6 +95,13 @@ def _retry(r: FileRecord, ev: e.RetryRequested, at_us: int) -> None:
     r.attempts = r.look_ups = r.setbacks = 0
     r.due_at_us = None
     r.cause = r.cause_message = ""
+    if not ev.automatic:
+        r.failures = 0
+
+
+def _pruned(r: FileRecord, ev: e.FilePruned, at_us: int) -> None:
+    r.pruned = True
+    change.withdraw(r)
 
 
 def _upload_intended(r: FileRecord, ev: e.UploadIntended, at_us: int) -> None:
@@ -283,7 +290,7 @@ def _word_stands_until_us(document: Document) -> int:
 
 def _indexed(r: FileRecord, ev: e.FileIndexed, at_us: int) -> None:
     change.progress(r)
-    r.setbacks = 0
+    r.setbacks = r.failures = 0
     r.cause = r.cause_message = ""
     r.settled = r.settled and not r.imports
 
@@ -302,6 +309,7 @@ def _started_over(r: FileRecord, ev: e.StartedOver, at_us: int) -> None:
 def _gave_up(r: FileRecord, ev: e.GaveUp, at_us: int) -> None:
     r.cause, r.cause_message = ev.cause, ev.message
     r.due_at_us = None
+    r.failures += 1
 
 
 def _library(r: FileRecord, ev: e.Event, at_us: int) -> None:
@@ -324,6 +332,7 @@ STEPS: Final[dict[Kind, Step]] = {
     Kind.FILE_FORGOTTEN: _forgotten,
     Kind.FILE_TRACKED: _tracked,
     Kind.RETRY_REQUESTED: _retry,
+    Kind.FILE_PRUNED: _pruned,
     Kind.UPLOAD_INTENDED: _upload_intended,
     Kind.IMPORT_INTENDED: _import_intended,
     Kind.DOCUMENT_DELETE_INTENDED: _document_delete_intended,

@@ -14,7 +14,7 @@ Each file is one machine with five states.  Nothing but an event moves it, and t
 
 - *local*: what a scan found on disk.  May withdraw a file or start it over, because the promise is about what is
   on disk now.
-- *wish*: what a person asked for (``forget``, ``track``, ``retry``).
+- *wish*: what a person asked for (``forget``, ``track``, ``retry``, ``run --prune``).
 - *intent*: written before a call that changes the remote side.  `UPLOAD_INTENDED` and `IMPORT_INTENDED` move the
   file, so that a crash right after the call finds it where the call may have put it.
 - *outcome*: what became of that call.  A fact: legal in every state, never rejected, never moves the file.
@@ -82,6 +82,7 @@ class Kind(enum.IntEnum):
     FILE_FORGOTTEN = 10
     FILE_TRACKED = 11
     RETRY_REQUESTED = 12
+    FILE_PRUNED = 13
 
     UPLOAD_INTENDED = 20
     IMPORT_INTENDED = 21
@@ -205,7 +206,9 @@ TRANSITIONS: Final[tuple[Transition, ...]] = (
     ),
     *_every(Kind.FILE_TRACKED, "wanted again", "is_unwanted"),
     *(Transition(state, Kind.RETRY_REQUESTED, state, "is_known", "waiting ends now") for state in (_U, _UP, _P, _I)),
-    Transition(_F, Kind.RETRY_REQUESTED, _U, "is_known", "somebody wants another attempt"),
+    Transition(_F, Kind.RETRY_REQUESTED, _U, "may_retry", "somebody wants another attempt"),
+    Transition(_U, Kind.FILE_PRUNED, _U, "is_away", "what is left of it in the store is to be deleted"),
+    Transition(_I, Kind.FILE_PRUNED, _U, "is_away", "its document is to be deleted until the file is back"),
     # Intents: durable before the call.
     Transition(_U, Kind.UPLOAD_INTENDED, _UP, "may_upload", "its bytes are about to be sent"),
     Transition(_UP, Kind.UPLOAD_INTENDED, _UP, "may_upload", "the earlier upload did not arrive"),
