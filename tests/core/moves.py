@@ -55,6 +55,7 @@ class Op(enum.Enum):
     RETRY = "retried"
     RETRY_FAILED = "retried with all that failed"
     PRUNE = "what is missing or left out is to leave the store"
+    REPLACE = "the store is gone, another one takes its place"
     RAW_DIES = "a raw file expires early"
     AUDIT = "somebody compares the file with a complete listing"
     DOCUMENT_LOST = "somebody else deletes a document"

@@ -166,6 +166,11 @@ class Service:
         """Every document that is there."""
         return {document.name for document in self.documents.values() if document.live(now_us)}
 
+    def lose_everything(self, at_us: int) -> None:
+        """The store is gone with its documents, those on their way included; raw files belong to no store."""
+        for document in self.documents.values():
+            document.deleted_us = min(document.deleted_us or at_us, max(at_us, document.made_us))
+
     def behave(self, now_us: int) -> None:
         """From now on everything ends well and soon; what is on its way still arrives."""
         for raw in self.raws.values():

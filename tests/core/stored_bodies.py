@@ -82,6 +82,10 @@ STORED: Final[list[tuple[e.Event, str]]] = [
         "{}",
     ),
     (
+        e.StoreReplaced(_STORE),
+        '{"store":"fileSearchStores/s1"}',
+    ),
+    (
         e.UploadIntended(_CALL, _RAW, _HASH, 1, 6, "text/plain", 2, 3),
         '{"call":"c1","raw":"files/r1","payload":"HASH","generation":1,"size_bytes":6,'
         '"mime_type":"text/plain","attempt":2,"batch":3}',
@@ -179,6 +183,11 @@ STORED: Final[list[tuple[e.Event, str]]] = [
         '{"began_at_us":10}',
     ),
     (
+        e.StrayFound(9, (e.DocumentFact(_DOCUMENT, "STATE_ACTIVE", "ab" * 10, 5, _RAW),)),
+        '{"began_at_us":9,"documents":[{"name":"fileSearchStores/s1/documents/d1","state":"STATE_ACTIVE",'
+        '"payload":"abababababababababab","created_at_us":5,"raw":"files/r1"}]}',
+    ),
+    (
         e.FileIndexed(_DOCUMENT),
         '{"document":"fileSearchStores/s1/documents/d1"}',
     ),
@@ -213,6 +222,18 @@ STORED: Final[list[tuple[e.Event, str]]] = [
     (
         e.StorePinned(_STORE, "objlib", "gemini"),
         '{"store":"fileSearchStores/s1","display_name":"objlib","service":"gemini"}',
+    ),
+    (
+        e.StoreCompared(_STORE, 9, 3, 2),
+        '{"store":"fileSearchStores/s1","began_at_us":9,"ours":3,"foreign":2}',
+    ),
+    (
+        e.StoreDeleteIntended(_CALL, _STORE),
+        '{"call":"c1","store":"fileSearchStores/s1"}',
+    ),
+    (
+        e.StoreDeleteEnded(_CALL, _STORE, Outcome.DONE),
+        '{"call":"c1","store":"fileSearchStores/s1","outcome":"done"}',
     ),
     (
         e.RunStarted(RunId("r1"), "host", 42, "0.1.0", {"concurrency": 7, "yes": True}),

@@ -95,6 +95,7 @@ _FACT: Final = of_struct(
     state=st.sampled_from(_DOCUMENT_STATES),
     payload=st.sampled_from(_SHORT),
     created_at_us=TIMES,
+    raw=st.sampled_from([RawFileName(""), *_RAWS]),
 )
 
 
@@ -181,6 +182,7 @@ _TELLS: Final = [
     Op.RETRY,
     Op.RETRY_FAILED,
     Op.PRUNE,
+    Op.REPLACE,
 ]
 _REST: Final = [op for op in Op if op not in _TELLS and op is not Op.PERFORM]
 _OPS: Final = (

@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 import pytest
 from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from objlib_fsm.core import effects as fx
 from objlib_fsm.core.policy import SETTLE_S
@@ -25,9 +26,9 @@ MANY = 250
 
 
 @settings(max_examples=1_200)
-@given(steps=STEPS)
-def test_every_life_ends_well(steps: list[Step]) -> None:
-    walk = Walk()
+@given(steps=STEPS, stray=st.sampled_from([False, False, True]))
+def test_every_life_ends_well(steps: list[Step], stray: bool) -> None:
+    walk = Walk(stray=stray)
     for taken in steps:
         walk.take(taken)
     began_us, audited = walk.clock.real_us, walk.meddled

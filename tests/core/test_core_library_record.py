@@ -7,7 +7,7 @@ import pytest
 
 from objlib_fsm.core import events as e
 from objlib_fsm.core.ids import EventId, LibraryId, RunId, StoreName
-from objlib_fsm.core.library_record import BATCHES_KEPT, Lease, LibraryRecord, Pin, Run, apply_library
+from objlib_fsm.core.library_record import BATCHES_KEPT, Compared, Lease, LibraryRecord, Pin, Run, apply_library
 from objlib_fsm.core.outcomes import Outcome
 from objlib_fsm.core.table import LIBRARY_KINDS
 from tests.core.stored_bodies import EXAMPLES
@@ -45,6 +45,22 @@ def test_a_pin_ends_all_doubt_about_stores() -> None:
     record = told(CREATING, e.StorePinned(STORE, "objlib", "gemini"))
     assert record.pin == Pin(STORE, "objlib", "gemini")
     assert record.creating == ()
+
+
+def test_what_a_comparison_showed_is_remembered_for_its_store_only() -> None:
+    pinned = e.StorePinned(STORE, "objlib", "gemini")
+    compared = e.StoreCompared(STORE, 7, 3, 2)
+    assert told(compared).compared is None, "no store is pinned"
+    assert told(pinned, compared).compared == Compared(7, 3, 2)
+    assert told(pinned, compared, pinned).compared == Compared(7, 3, 2)
+    other = e.StorePinned(StoreName("fileSearchStores/t"), "objlib", "gemini")
+    assert told(pinned, compared, other).compared is None
+    assert told(pinned, other, compared).compared is None
+
+
+def test_a_store_that_was_deleted_stays_pinned() -> None:
+    gone = (e.StoreDeleteIntended(EventId("c2"), STORE), e.StoreDeleteEnded(EventId("c2"), STORE, Outcome.DONE))
+    assert told(e.StorePinned(STORE, "objlib", "gemini"), *gone).pin == Pin(STORE, "objlib", "gemini")
 
 
 def test_a_run_is_over_only_when_its_own_end_is_recorded() -> None:

@@ -47,8 +47,8 @@ def test_a_refusal_names_file_version_state_event_and_what_would_be_allowed() ->
     assert str(refusal) == (
         "notes/a.md: file_forgotten is not allowed at version 2 in state untracked "
         "(Nobody asked to forget the file. That does not hold.); allowed: content_changed, file_touched, "
-        "file_vanished, file_moved, file_excluded, file_tracked, retry_requested, upload_intended, import_intended, "
-        "document_delete_intended, raw_delete_intended, gave_up"
+        "file_vanished, file_moved, file_excluded, file_tracked, retry_requested, store_replaced, "
+        "upload_intended, import_intended, document_delete_intended, raw_delete_intended, gave_up"
     )
 
 

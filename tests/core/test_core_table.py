@@ -46,6 +46,7 @@ KIND_NAMES = {
     11: "file_tracked",
     12: "retry_requested",
     13: "file_pruned",
+    16: "store_replaced",
     20: "upload_intended",
     21: "import_intended",
     22: "document_delete_intended",
@@ -64,6 +65,7 @@ KIND_NAMES = {
     44: "document_seen",
     45: "document_gone",
     46: "documents_listed",
+    47: "stray_found",
     50: "file_indexed",
     51: "document_claimed",
     52: "started_over",
@@ -73,6 +75,7 @@ KIND_NAMES = {
     66: "store_create_intended",
     67: "store_create_ended",
     68: "store_pinned",
+    69: "store_compared",
     70: "run_started",
     71: "run_ended",
     72: "batch_started",
@@ -80,6 +83,8 @@ KIND_NAMES = {
     80: "lease_taken",
     81: "lease_renewed",
     82: "lease_released",
+    83: "store_delete_intended",
+    84: "store_delete_ended",
 }
 """On disk for ever: extend, never change."""
 
@@ -103,10 +108,12 @@ MOVES = {
     ("processing", "file_excluded", "untracked"),
     ("processing", "file_forgotten", "untracked"),
     ("processing", "started_over", "untracked"),
+    ("processing", "store_replaced", "untracked"),
     ("indexed", "content_changed", "untracked"),
     ("indexed", "file_forgotten", "untracked"),
     ("indexed", "file_pruned", "untracked"),
     ("indexed", "started_over", "untracked"),
+    ("indexed", "store_replaced", "untracked"),
     ("failed", "content_changed", "untracked"),
     ("failed", "file_vanished", "untracked"),
     ("failed", "file_excluded", "untracked"),
@@ -187,12 +194,12 @@ def test_families() -> None:
     by_family = {family: [kind.value for kind in Kind if kind.family is family] for family in Family}
     assert by_family == {
         Family.LOCAL: [1, 2, 3, 4, 5, 6, 7, 8],
-        Family.WISH: [10, 11, 12, 13],
+        Family.WISH: [10, 11, 12, 13, 16],
         Family.INTENT: [20, 21, 22, 23],
         Family.OUTCOME: [30, 31, 32, 33, 34, 35, 36],
-        Family.OBSERVATION: [40, 41, 42, 43, 44, 45, 46],
+        Family.OBSERVATION: [40, 41, 42, 43, 44, 45, 46, 47],
         Family.VERDICT: [50, 51, 52, 53],
-        Family.LIBRARY: [64, 65, 66, 67, 68, 70, 71, 72, 73, 80, 81, 82],
+        Family.LIBRARY: [64, 65, 66, 67, 68, 69, 70, 71, 72, 73, 80, 81, 82, 83, 84],
     }
 
 

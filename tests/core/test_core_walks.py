@@ -24,10 +24,10 @@ def walked(steps: list[Step]) -> Walk:
 
 
 @settings(max_examples=500)
-@given(steps=STEPS, excluded=st.booleans())
-def test_at_every_step(steps: list[Step], excluded: bool) -> None:
+@given(steps=STEPS, excluded=st.booleans(), stray=st.booleans())
+def test_at_every_step(steps: list[Step], excluded: bool, stray: bool) -> None:
     """Nothing illegal is decided, no report is rejected, no id is lost, nothing is claimed that was not seen."""
-    walk = Walk(excluded=excluded)
+    walk = Walk(excluded=excluded, stray=stray)
     for taken in steps:
         walk.take(taken)
 

@@ -14,7 +14,7 @@ from objlib_fsm.core import decide as d
 from objlib_fsm.core import effects as fx
 from objlib_fsm.core import events as e
 from objlib_fsm.core.fold import apply, new_record
-from objlib_fsm.core.ids import DocumentName, EventId
+from objlib_fsm.core.ids import DocumentName, EventId, RawFileName
 from objlib_fsm.core.machine import Rejected, check
 from objlib_fsm.core.paths import LibraryPath
 from objlib_fsm.core.record import FileRecord
@@ -46,7 +46,7 @@ _TELLS: Final = {
 class Walk:
     """One file's life."""
 
-    def __init__(self, *, excluded: bool = False) -> None:
+    def __init__(self, *, excluded: bool = False, stray: bool = False) -> None:
         self.clock = Clock()
         self.service = Service()
         self.shell = Shell(self.service, self.clock)
@@ -57,8 +57,26 @@ class Walk:
         self.named: set[str] = set()
         self.meddled = False
         self._calls = 0
+        self._stray_raws: dict[DocumentName, RawFileName] = {}
+        if stray:
+            self._begin_as_stray()
+            return
         source_hash, reason = ("", "too large") if excluded else (content_hash(0), "")
         self.tell(e.FileDiscovered(LibraryPath("a.md"), 8, 1, source_hash, "text/markdown", reason))
+
+    def _begin_as_stray(self) -> None:
+        """A log that was restored from an old copy finds documents of a file that it has never heard of."""
+        for number, state in enumerate(("STATE_ACTIVE", "STATE_FAILED", "STATE_ACTIVE")):
+            raw = self.service.upload(
+                RawFileName(f"files/before-{number}"), content_hash(0), self.clock.real_us, own_name=False
+            )
+            assert raw is not None
+            _, document = self.service.import_raw(raw.payload, self.clock.real_us, 0)
+            document.fate = state
+            self._stray_raws[document.name] = raw.name
+        facts = self.shell.listing().documents
+        named = tuple(msgspec.structs.replace(fact, raw=self._stray_raws[fact.name]) for fact in facts)
+        self.report(d.StrayShown(self.clock.now_us, named))
 
     def effect(self) -> fx.Effect | None:
         return fx.next_effect(self.record, self.clock.now_us)
@@ -96,6 +114,10 @@ class Walk:
                     self._meddle(step.op, active[step.n % len(active)])
             case Op.AUDIT:
                 self.report(self.shell.listing())
+            case Op.REPLACE:
+                self.service.lose_everything(self.clock.real_us)
+                self.shell.snapshot = None
+                self.tell(e.StoreReplaced(STORE))
             case Op.CHANGE:
                 self.tell(e.ContentChanged(8, 6, content_hash(step.n % 3), "text/markdown"))
             case _:
@@ -190,7 +212,7 @@ class Walk:
         facts: tuple[e.DocumentFact, ...] = ()
         if isinstance(event, e.DocumentSeen):
             facts = (event.document,)
-        elif isinstance(event, e.DocumentsListed):
+        elif isinstance(event, e.DocumentsListed | e.StrayFound):
             facts = event.documents
         self.seen_active.update((fact.name, fact.payload) for fact in facts if fact.state == "STATE_ACTIVE")
         self.named.update(fact.name for fact in facts)

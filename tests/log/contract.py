@@ -14,7 +14,7 @@ import pytest
 from objlib_fsm.core import events as e
 from objlib_fsm.core.events import LEASE_STREAM, LIBRARY_STREAM
 from objlib_fsm.core.fold import fold
-from objlib_fsm.core.ids import RunId, StoreName, StreamId
+from objlib_fsm.core.ids import DocumentName, RawFileName, RunId, StoreName, StreamId
 from objlib_fsm.core.paths import from_bytes, to_bytes
 from objlib_fsm.log.contract import (
     Append,
@@ -205,6 +205,18 @@ class EventLogContract:
         with pytest.raises(IllegalEvent, match="does not begin with a discovery"):
             await log.append(append("a", Expect.NO_STREAM, touched()))
         await log.append(append("a", Expect.NO_STREAM, discovered("a.txt")))
+
+    async def test_documents_that_nothing_accounts_for_have_a_history_without_a_path(self, log: EventLog) -> None:
+        fact = e.DocumentFact(
+            DocumentName("fileSearchStores/s/documents/d"), "STATE_ACTIVE", "ab", 1, RawFileName("files/r")
+        )
+        for name in ("a", "b"):
+            await log.append(append(name, Expect.NO_STREAM, e.StrayFound(1, (fact,))))
+        record = log.record(stream("a"))
+        assert record is not None
+        assert record.stray
+        assert set(log.open_streams()) == {stream("a"), stream("b")}
+        assert log.by_path("") is None
 
     async def test_a_path_has_one_file(self, log: EventLog) -> None:
         await log.append(append("a", Expect.NO_STREAM, discovered("a.txt")))

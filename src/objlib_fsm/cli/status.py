@@ -75,10 +75,12 @@ def command(
 def _report(log: SqliteReader, now_us: int) -> messages.Status:
     from objlib_fsm.cli import messages
     from objlib_fsm.cli.render import iso
+    from objlib_fsm.log.projection import STRAY
 
     states, aside = dict.fromkeys(STATES, 0), dict.fromkeys(ASIDE, 0)
     kept = 0
-    for code, standing, files in log.rows("SELECT state, standing, count(*) FROM files GROUP BY 1, 2"):
+    query = "SELECT state, standing, count(*) FROM files WHERE standing <> ? GROUP BY 1, 2"
+    for code, standing, files in log.rows(query, (STRAY,)):
         kept += files if standing and code else 0
         if code == 0 and standing:
             aside[ASIDE[standing - 1]] += files

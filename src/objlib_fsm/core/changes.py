@@ -113,7 +113,8 @@ def know_documents(r: FileRecord, facts: Iterable[e.DocumentFact], at_us: int) -
         carried = fact.payload or (old.payload if old else "")
         role = old.role if old is not None and old.role is not Role.GONE else Role.CANDIDATE
         created = fact.created_at_us or (old.created_at_us if old else 0)
-        known[fact.name] = Document(fact.name, fact.state, role, carried, created, at_us)
+        raw = fact.raw or (old.raw if old else fact.raw)
+        known[fact.name] = Document(fact.name, fact.state, role, carried, created, at_us, raw)
         r.setbacks += newly_failed and carried == payload
         if old is None and r.imports:
             found_document_of(r, carried)
@@ -142,6 +143,17 @@ def lose_document(r: FileRecord, name: DocumentName, at_us: int) -> None:
         msgspec.structs.replace(d, role=Role.GONE, seen_at_us=at_us) if d.name == name else d for d in r.documents
     )
     assign(r)
+
+
+def replace_store(r: FileRecord, at_us: int) -> None:
+    """Nothing that the old store held, or was about to hold, is there any more."""
+    for document in r.live_documents:
+        lose_document(r, document.name, at_us)
+    r.calls = tuple([c for c in r.calls if c.what is not Call.DELETE_DOCUMENT])
+    r.imports = ()
+    r.imports_sent = r.setbacks = 0
+    r.settled = True
+    progress(r)
 
 
 def assign(r: FileRecord) -> None:

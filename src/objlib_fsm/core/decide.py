@@ -135,6 +135,13 @@ class DocumentsFound(msgspec.Struct, frozen=True, tag=True):
     documents: tuple[e.DocumentFact, ...]
 
 
+class StrayShown(msgspec.Struct, frozen=True, tag=True):
+    """A complete listing showed documents of this library that no stream accounts for."""
+
+    began_at_us: int
+    documents: tuple[e.DocumentFact, ...]
+
+
 class LookUpFailed(msgspec.Struct, frozen=True, tag=True):
     """A look-up was not answered, or was not conclusive in its time."""
 
@@ -154,6 +161,7 @@ Report = (
     | DocumentFound
     | DocumentMissing
     | DocumentsFound
+    | StrayShown
     | LookUpFailed
 )
 Command = Tell | Begin | Report
@@ -239,6 +247,8 @@ def _fact(record: FileRecord, report: Report, now_us: int) -> e.Event:
             return _missing_document(record, document, now_us if asked_at_us is None else asked_at_us, now_us)
         case DocumentsFound(began_at_us, documents):
             return e.DocumentsListed(began_at_us, documents)
+        case StrayShown(began_at_us, documents):
+            return e.StrayFound(began_at_us, documents)
 
 
 def _missing_raw(record: FileRecord, name: RawFileName, generation: int, now_us: int) -> e.Event:

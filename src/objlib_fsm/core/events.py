@@ -24,8 +24,11 @@ from objlib_fsm.core.library_events import LibraryCreated as LibraryCreated
 from objlib_fsm.core.library_events import LibraryRooted as LibraryRooted
 from objlib_fsm.core.library_events import RunEnded as RunEnded
 from objlib_fsm.core.library_events import RunStarted as RunStarted
+from objlib_fsm.core.library_events import StoreCompared as StoreCompared
 from objlib_fsm.core.library_events import StoreCreateEnded as StoreCreateEnded
 from objlib_fsm.core.library_events import StoreCreateIntended as StoreCreateIntended
+from objlib_fsm.core.library_events import StoreDeleteEnded as StoreDeleteEnded
+from objlib_fsm.core.library_events import StoreDeleteIntended as StoreDeleteIntended
 from objlib_fsm.core.library_events import StorePinned as StorePinned
 from objlib_fsm.core.outcomes import Outcome, Reason
 from objlib_fsm.core.paths import LibraryPath
@@ -151,6 +154,13 @@ class FilePruned(Event, frozen=True, omit_defaults=True):
     """Nobody wants its documents any longer while the file is missing or left out; back again it counts as ever."""
 
     kind = Kind.FILE_PRUNED
+
+
+class StoreReplaced(Event, frozen=True, omit_defaults=True):
+    """The library's store is gone and ``store`` takes its place: no document of the old one is left."""
+
+    kind = Kind.STORE_REPLACED
+    store: StoreName
 
 
 class UploadIntended(Event, frozen=True, omit_defaults=True):
@@ -325,12 +335,17 @@ class OperationEnded(Event, frozen=True, omit_defaults=True):
 
 
 class DocumentFact(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
-    """A document as the service showed it.  ``payload`` is the short payload id it carries, empty for none."""
+    """A document as the service showed it.
+
+    ``payload`` is the short payload id it carries, empty for none.  ``raw`` is the raw file that it was made from, only
+    where the file's history does not know it: without it a citation could not be traced back.
+    """
 
     name: DocumentName
     state: str
     payload: str = ""
     created_at_us: int = 0
+    raw: RawFileName = RawFileName("")
 
 
 class DocumentSeen(Event, frozen=True, omit_defaults=True):
@@ -351,6 +366,17 @@ class DocumentsListed(Event, frozen=True, omit_defaults=True):
     """A complete listing, begun at ``began_at_us``, showed exactly these documents of the file."""
 
     kind = Kind.DOCUMENTS_LISTED
+    began_at_us: int
+    documents: tuple[DocumentFact, ...] = ()
+
+
+class StrayFound(Event, frozen=True, omit_defaults=True):
+    """A complete listing, begun at ``began_at_us``, showed documents of this library that nothing accounts for.
+
+    The first event of a stream of its own, which no file has: its documents and raw files are to be deleted.
+    """
+
+    kind = Kind.STRAY_FOUND
     began_at_us: int
     documents: tuple[DocumentFact, ...] = ()
 

@@ -51,6 +51,34 @@ class StorePinned(Event, frozen=True, omit_defaults=True):
     service: str
 
 
+class StoreCompared(Event, frozen=True, omit_defaults=True):
+    """What a complete listing of ``store``, begun at ``began_at_us``, showed: documents of ours and of others."""
+
+    kind = Kind.STORE_COMPARED
+    store: StoreName
+    began_at_us: int
+    ours: int
+    foreign: int
+
+
+class StoreDeleteIntended(Event, frozen=True, omit_defaults=True):
+    """About to delete ``store`` with everything in it."""
+
+    kind = Kind.STORE_DELETE_INTENDED
+    call: EventId
+    store: StoreName
+
+
+class StoreDeleteEnded(Event, frozen=True, omit_defaults=True):
+    """What became of that call."""
+
+    kind = Kind.STORE_DELETE_ENDED
+    call: EventId
+    store: StoreName
+    outcome: Outcome
+    message: str = ""
+
+
 class RunStarted(Event, frozen=True, omit_defaults=True):
     """A run began to work."""
 

@@ -37,6 +37,14 @@ class Lease(msgspec.Struct, frozen=True):
     released: bool = False
 
 
+class Compared(msgspec.Struct, frozen=True):
+    """What the last complete listing of the pinned store showed: documents of ours and of others."""
+
+    began_at_us: int
+    ours: int
+    foreign: int
+
+
 class Run(msgspec.Struct, frozen=True, omit_defaults=True):
     """The latest run.  ``ended_at_us`` is None while it runs, and for ever when it was killed."""
 
@@ -54,6 +62,8 @@ class LibraryRecord(msgspec.Struct, omit_defaults=True):
     library: LibraryId = LibraryId("")
     root: str = ""
     pin: Pin | None = None
+    compared: Compared | None = None
+    """None while the pinned store was never listed as a whole."""
     creating: tuple[tuple[EventId, str, int], ...] = ()
     """Store creations whose outcome is not known: call, display name, time."""
     lease: Lease | None = None
@@ -76,8 +86,15 @@ def apply_library(record: LibraryRecord, event: e.Event, at_us: int) -> LibraryR
             if event.outcome is not Outcome.UNCERTAIN:
                 r.creating = tuple(c for c in r.creating if c[0] != event.call)
         case e.StorePinned():
+            if r.pin is not None and r.pin.store != event.store:
+                r.compared = None
             r.pin = Pin(event.store, event.display_name, event.service)
             r.creating = ()
+        case e.StoreCompared():
+            if r.pin is not None and r.pin.store == event.store:
+                r.compared = Compared(event.began_at_us, event.ours, event.foreign)
+        case e.StoreDeleteIntended() | e.StoreDeleteEnded():
+            pass  # The pin stays: that its store is gone is found by asking, whoever deleted it.
         case e.RunStarted():
             r.run = Run(event.run, event.host, event.pid, at_us)
         case e.RunEnded():

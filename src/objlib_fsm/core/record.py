@@ -54,6 +54,8 @@ class Document(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     payload: str = ""
     created_at_us: int = 0
     seen_at_us: int = 0
+    raw: RawFileName = RawFileName("")
+    """The raw file it was made from, where that is none of the record's."""
 
 
 class Raw(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
@@ -175,6 +177,11 @@ class FileRecord(msgspec.Struct, omit_defaults=True, gc=False):
     def payload(self) -> str:
         """The short id of the current payload, empty while there is none."""
         return payload_id(self.payload_hash) if self.payload_hash else ""
+
+    @property
+    def stray(self) -> bool:
+        """No file has this history: it began with documents of the library that nothing accounted for."""
+        return self.version > 0 and not self.path
 
     @property
     def terminal(self) -> bool:

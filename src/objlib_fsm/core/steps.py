@@ -104,6 +104,10 @@ def _pruned(r: FileRecord, ev: e.FilePruned, at_us: int) -> None:
     change.withdraw(r)
 
 
+def _store_replaced(r: FileRecord, ev: e.StoreReplaced, at_us: int) -> None:
+    change.replace_store(r, at_us)
+
+
 def _upload_intended(r: FileRecord, ev: e.UploadIntended, at_us: int) -> None:
     r.calls = (
         *[call for call in r.calls if call.what is not Call.UPLOAD],
@@ -283,6 +287,16 @@ def _documents_listed(r: FileRecord, ev: e.DocumentsListed, at_us: int) -> None:
     r.due_at_us = None
 
 
+def _stray_found(r: FileRecord, ev: e.StrayFound, at_us: int) -> None:
+    """As the first event: no file, so nothing that the store should hold."""
+    if r.version == 1:
+        r.wanted = r.present = False
+    for fact in ev.documents:
+        if fact.raw and fact.raw not in [raw.name for raw in r.raws]:
+            r.raws = (*r.raws, Raw(fact.raw, "", 0, ""))
+    change.know_documents(r, ev.documents, ev.began_at_us)
+
+
 def _word_stands_until_us(document: Document) -> int:
     """A listing begun earlier says nothing new; a deleted document may be shown for some time."""
     return after_s(document.seen_at_us, SETTLE_S) if document.role is Role.GONE else document.seen_at_us
@@ -333,6 +347,7 @@ STEPS: Final[dict[Kind, Step]] = {
     Kind.FILE_TRACKED: _tracked,
     Kind.RETRY_REQUESTED: _retry,
     Kind.FILE_PRUNED: _pruned,
+    Kind.STORE_REPLACED: _store_replaced,
     Kind.UPLOAD_INTENDED: _upload_intended,
     Kind.IMPORT_INTENDED: _import_intended,
     Kind.DOCUMENT_DELETE_INTENDED: _document_delete_intended,
@@ -351,6 +366,7 @@ STEPS: Final[dict[Kind, Step]] = {
     Kind.DOCUMENT_SEEN: _document_seen,
     Kind.DOCUMENT_GONE: _document_gone,
     Kind.DOCUMENTS_LISTED: _documents_listed,
+    Kind.STRAY_FOUND: _stray_found,
     Kind.FILE_INDEXED: _indexed,
     Kind.DOCUMENT_CLAIMED: _claimed,
     Kind.STARTED_OVER: _started_over,

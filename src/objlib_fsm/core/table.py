@@ -14,7 +14,7 @@ Each file is one machine with five states.  Nothing but an event moves it, and t
 
 - *local*: what a scan found on disk.  May withdraw a file or start it over, because the promise is about what is
   on disk now.
-- *wish*: what a person asked for (``forget``, ``track``, ``retry``, ``run --prune``).
+- *wish*: what a person asked for (``forget``, ``track``, ``retry``, ``run --prune``, ``store recreate``).
 - *intent*: written before a call that changes the remote side.  `UPLOAD_INTENDED` and `IMPORT_INTENDED` move the
   file, so that a crash right after the call finds it where the call may have put it.
 - *outcome*: what became of that call.  A fact: legal in every state, never rejected, never moves the file.
@@ -83,6 +83,7 @@ class Kind(enum.IntEnum):
     FILE_TRACKED = 11
     RETRY_REQUESTED = 12
     FILE_PRUNED = 13
+    STORE_REPLACED = 16
 
     UPLOAD_INTENDED = 20
     IMPORT_INTENDED = 21
@@ -104,6 +105,7 @@ class Kind(enum.IntEnum):
     DOCUMENT_SEEN = 44
     DOCUMENT_GONE = 45
     DOCUMENTS_LISTED = 46
+    STRAY_FOUND = 47
 
     FILE_INDEXED = 50
     DOCUMENT_CLAIMED = 51
@@ -115,6 +117,7 @@ class Kind(enum.IntEnum):
     STORE_CREATE_INTENDED = 66
     STORE_CREATE_ENDED = 67
     STORE_PINNED = 68
+    STORE_COMPARED = 69
     RUN_STARTED = 70
     RUN_ENDED = 71
     BATCH_STARTED = 72
@@ -122,6 +125,8 @@ class Kind(enum.IntEnum):
     LEASE_TAKEN = 80
     LEASE_RENEWED = 81
     LEASE_RELEASED = 82
+    STORE_DELETE_INTENDED = 83
+    STORE_DELETE_ENDED = 84
 
     @property
     def label(self) -> str:
@@ -155,6 +160,9 @@ LIBRARY_KINDS: Final = tuple(kind for kind in Kind if kind.family is Family.LIBR
 
 FACTS: Final = frozenset(k for k in FILE_KINDS if k.family in (Family.OUTCOME, Family.OBSERVATION))
 """Legal in every state, never rejected, never move the file."""
+
+FIRST_KINDS: Final = frozenset({Kind.FILE_DISCOVERED, Kind.STRAY_FOUND})
+"""A stream begins with a file that a scan found, or with documents of this library that no stream accounts for."""
 
 INITIAL: Final = State.UNTRACKED
 """The state of a stream before its first event."""
@@ -209,6 +217,11 @@ TRANSITIONS: Final[tuple[Transition, ...]] = (
     Transition(_F, Kind.RETRY_REQUESTED, _U, "may_retry", "somebody wants another attempt"),
     Transition(_U, Kind.FILE_PRUNED, _U, "is_away", "what is left of it in the store is to be deleted"),
     Transition(_I, Kind.FILE_PRUNED, _U, "is_away", "its document is to be deleted until the file is back"),
+    Transition(_U, Kind.STORE_REPLACED, _U, "is_known", "the new store holds nothing of it"),
+    Transition(_UP, Kind.STORE_REPLACED, _UP, "is_known", "a raw file belongs to no store: its upload goes on"),
+    Transition(_P, Kind.STORE_REPLACED, _U, "is_known", "its document is gone with the old store"),
+    Transition(_I, Kind.STORE_REPLACED, _U, "is_known", "its document is gone with the old store"),
+    Transition(_F, Kind.STORE_REPLACED, _F, "is_known", "the reason for giving up was not the store"),
     # Intents: durable before the call.
     Transition(_U, Kind.UPLOAD_INTENDED, _UP, "may_upload", "its bytes are about to be sent"),
     Transition(_UP, Kind.UPLOAD_INTENDED, _UP, "may_upload", "the earlier upload did not arrive"),
@@ -232,6 +245,7 @@ TRANSITIONS: Final[tuple[Transition, ...]] = (
     *_every(Kind.DOCUMENT_SEEN, "a look-up showed the document"),
     *_every(Kind.DOCUMENT_GONE, "a look-up says that the document is not there"),
     *_every(Kind.DOCUMENTS_LISTED, "a complete listing showed these documents of the file and no others"),
+    *_every(Kind.STRAY_FOUND, "a listing showed documents of this library that no stream accounts for"),
     # Verdicts: what follows from the facts.
     Transition(_P, Kind.FILE_INDEXED, _I, "is_proven", "its document was seen ACTIVE"),
     Transition(_U, Kind.DOCUMENT_CLAIMED, _P, "is_here", "a document of these bytes is known by name"),

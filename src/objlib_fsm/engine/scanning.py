@@ -45,7 +45,7 @@ class Scanned(msgspec.Struct, frozen=True):
 class _Seen(msgspec.Struct):
     """The part of a `FileRecord` that a scan compares with."""
 
-    path: str
+    path: str = ""
     size_bytes: int = 0
     mtime_ns: int = 0
     inode: int = 0
@@ -63,6 +63,8 @@ def known_files(log: SqliteReader) -> dict[LibraryPath, Known]:
     """What the log knows of every file, by path."""
     known: dict[LibraryPath, Known] = {}
     for seen in log.decoded_records(_decode_seen):
+        if not seen.path:
+            continue  # A stray is no file.
         known[LibraryPath(seen.path)] = Known(
             seen.size_bytes,
             seen.mtime_ns,

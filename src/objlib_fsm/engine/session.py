@@ -29,6 +29,7 @@ from objlib_fsm.engine.worker import Worker
 from objlib_fsm.log import lease
 from objlib_fsm.log.contract import Fenced
 from objlib_fsm.log.file import LogFile
+from objlib_fsm.log.projection import STRAY
 from objlib_fsm.log.sqlite import SqliteReader
 from objlib_fsm.log.writer import RunSync
 from objlib_fsm.remote.pacing import Pace
@@ -113,7 +114,8 @@ def counts(log: SqliteReader) -> Counts:
     """Counted in the projection."""
     by_state = dict.fromkeys(State, 0)
     aside = [0, 0, 0, 0]
-    for state, standing, files in log.rows("SELECT state, standing, count(*) FROM files GROUP BY 1, 2"):
+    query = "SELECT state, standing, count(*) FROM files WHERE standing <> ? GROUP BY 1, 2"
+    for state, standing, files in log.rows(query, (STRAY,)):
         if standing and state == State.UNTRACKED:
             aside[standing] += files
         else:

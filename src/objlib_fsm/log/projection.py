@@ -31,8 +31,11 @@ TIP: Final = (
     "fold_version = excluded.fold_version, library = excluded.library"
 )
 
-HERE, EXCLUDED, MISSING, FORGOTTEN = range(4)
-"""Values of ``standing``."""
+HERE, EXCLUDED, MISSING, FORGOTTEN, STRAY = range(5)
+"""Values of ``standing``.  A stray is no file: a history of documents that nothing else accounts for."""
+
+STRAY_PATH: Final = "\\stray/"
+"""Stands before the stream's id in ``path`` where no file has the history: text that is no file's path."""
 
 NO_TIME_US: Final = 0
 """Whether a file needs something does not depend on the time; when it needs it does."""
@@ -40,6 +43,8 @@ NO_TIME_US: Final = 0
 
 def standing(record: FileRecord) -> int:
     """Why the store should not hold the file, or `HERE`."""
+    if record.stray:
+        return STRAY
     if not record.wanted:
         return FORGOTTEN
     if not record.present:
@@ -54,7 +59,7 @@ def row(record: FileRecord) -> tuple[Any, ...]:
     return (
         record.stream,
         record.version,
-        record.path,
+        record.path or f"{STRAY_PATH}{record.stream}",
         record.state.value,
         standing(record),
         int(waits or next_effect(record, NO_TIME_US) is not None),
@@ -68,7 +73,10 @@ def names(record: FileRecord) -> list[tuple[str, StreamId]]:
     """The rows of ``names`` for *record*."""
     stream = record.stream
     return [(raw.name.removeprefix("files/"), stream) for raw in record.raws] + [
-        (document.name.rpartition("/")[2], stream) for document in record.documents
+        (name, stream)
+        for document in record.documents
+        for name in (document.name.rpartition("/")[2], document.raw.removeprefix("files/"))
+        if name
     ]
 
 

@@ -12,7 +12,7 @@ from objlib_fsm.core.codec import CODEC, UnreadableEvent
 from objlib_fsm.core.fold import HistoryBroken, digest, new_record, step
 from objlib_fsm.core.library_record import LibraryRecord, apply_library
 from objlib_fsm.core.record import FileRecord
-from objlib_fsm.core.table import LIBRARY_KINDS, Kind
+from objlib_fsm.core.table import FIRST_KINDS, LIBRARY_KINDS, Kind
 from objlib_fsm.log import chain, projection
 from objlib_fsm.log.contract import OWN_STREAMS, LogDamaged
 from objlib_fsm.log.sqlite import RESTORE_HINT, SqliteReader, explained, explained_content
@@ -105,7 +105,7 @@ def _check_first(stream: str, origin: int, kind: int, position: int) -> None:
         raise HistoryBroken(f"its stream begins with it, not with event {origin}")
     if (stream in OWN_STREAMS) != (kind >= _LIBRARY_KINDS):
         raise HistoryBroken(f"a {Kind(kind).label} does not belong to stream {stream}")
-    if kind < _LIBRARY_KINDS and kind != Kind.FILE_DISCOVERED:
+    if kind < _LIBRARY_KINDS and kind not in FIRST_KINDS:
         raise HistoryBroken("a file's history begins with its discovery")
 
 

@@ -20,7 +20,7 @@ from objlib_fsm.core.fold import new_record, step
 from objlib_fsm.core.ids import RunId, StreamId
 from objlib_fsm.core.library_record import Lease, LibraryRecord, apply_library
 from objlib_fsm.core.record import FileRecord
-from objlib_fsm.core.table import Kind
+from objlib_fsm.core.table import FIRST_KINDS
 from objlib_fsm.log import chain, projection
 from objlib_fsm.log.contract import (
     OWN_STREAMS,
@@ -201,7 +201,7 @@ class Committer:
                     raise EventIdReuse(f"event id {event_id} is given to two events")
                 if own:
                     library = apply_library(library, event, at_us)
-                elif record.version == 0 and event.kind is not Kind.FILE_DISCOVERED:
+                elif record.version == 0 and event.kind not in FIRST_KINDS:
                     raise IllegalEvent(f"stream {stream} does not begin with a discovery")
                 step(record, event, at_us)
                 position += 1
