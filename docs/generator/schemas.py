@@ -10,6 +10,7 @@ import msgspec
 from generator.text import page as make_page
 from generator.text import prose, table
 from objlib_fsm.cli.messages import MESSAGES, Message
+from objlib_fsm.cli.settings import Settings
 from objlib_fsm.core.codec import UPCASTS
 from objlib_fsm.core.events import EVENT_TYPES
 from objlib_fsm.core.table import TRANSITIONS, Kind
@@ -32,13 +33,18 @@ WRITTEN_BY: Final = {
     "audit": "`audit --json`",
     "answer": "`ask --json`",
     "listening": "`emulator --json`, when it accepts requests",
+    "config": "`config show --json`",
     "version": "`--version --json`",
 }
 
 
 def files() -> dict[str, str]:
     """The schemas by path."""
-    made = {"schemas/events.json": _events(), "schemas/emulator-fault-rule.json": _of(Rule, "emulator-fault-rule")}
+    made = {
+        "schemas/events.json": _events(),
+        "schemas/emulator-fault-rule.json": _of(Rule, "emulator-fault-rule"),
+        "schemas/config.json": _of(Settings, "config"),
+    }
     for message in MESSAGES:
         name = f"message-{type_of(message)}"
         made[f"schemas/{name}.json"] = _of(message, name)
@@ -65,7 +71,8 @@ def page() -> str:
         "not know. Times are ISO 8601 in UTC. File names are relative to the library's folder; a byte that is not "
         r"UTF-8 is written `\xNN` and a backslash `\\` (in JSON each backslash once more).",
         table(("`type`", "Written by", "What it says", "Schema"), rows),
-        "Two more schemas: [events.json](../../schemas/events.json) for the events in the log (kind, schema version "
+        "Three more schemas: [config.json](../../schemas/config.json) for `objlib.toml` ([settings](environment.md)), "
+        "[events.json](../../schemas/events.json) for the events in the log (kind, schema version "
         "and body, with the transitions of each kind), and "
         "[emulator-fault-rule.json](../../schemas/emulator-fault-rule.json) for the rules that the emulator's side "
         "channel takes ([emulator](emulator.md)). The wheel carries all of them.",

@@ -9,6 +9,7 @@ from objlib_fsm.core import effects as fx
 from objlib_fsm.core import events as e
 from objlib_fsm.core.ids import DocumentName, EventId, LibraryId, RawFileName, StreamId, payload_id, raw_file_for
 from objlib_fsm.core.outcomes import Failure, Outcome, Reason
+from objlib_fsm.core.policy import POLL_TOTAL_S, after_s
 from objlib_fsm.core.record import Call, FileRecord
 from tests.core.moves import How, Step
 from tests.core.service import SECOND_US, Clock, Service, StoredDocument
@@ -201,7 +202,8 @@ class Shell:
         if operation.ends_us is None:
             if how is How.OPERATION_SILENT:
                 return (d.OperationFinished(effect.operation, "forgotten", None, "unknown operation", *times),)
-            self.clock.advance(max(0.0, (effect.deadline_us - self.clock.now_us) / SECOND_US))
+            ends_us = after_s(effect.began_at_us, POLL_TOTAL_S)
+            self.clock.advance(max(0.0, (ends_us - self.clock.now_us) / SECOND_US))
             return (d.OperationFinished(effect.operation, "timed_out", None, "", *times),)
         self.clock.advance(max(0.0, (operation.ends_us - self.clock.real_us) / SECOND_US))
         if operation.result != "done" or operation.document is None:

@@ -9,6 +9,7 @@ KNOWN: Final = frozenset(
     (
         *("$schema", "$id", "$defs", "$ref", "title", "description", "default"),
         *("type", "enum", "const", "properties", "required", "items", "anyOf", "oneOf", "additionalProperties"),
+        *("minimum", "maximum", "minLength", "maxLength", "maxItems"),
     )
 )
 _TYPES: Final[dict[str, tuple[type, ...]]] = {
@@ -36,6 +37,10 @@ def problems(value: Any, schema: dict[str, Any], whole: dict[str, Any], at: str 
     if "type" in schema and not _is(value, schema["type"]):
         yield f"{at}: {value!r} is no {schema['type']}"
         return
+    size = value if isinstance(value, int | float) else len(value or ())
+    for low, high in (("minimum", "maximum"), ("minLength", "maxLength"), ("minItems", "maxItems")):
+        if not schema.get(low, size) <= size <= schema.get(high, size):
+            yield f"{at}: {size} is not {low} {schema.get(low)}, {high} {schema.get(high)}"
     for keyword, most in (("anyOf", len(schema.get("anyOf", ()))), ("oneOf", 1)):
         if keyword in schema:
             tried = [list(problems(value, choice, whole, at)) for choice in schema[keyword]]

@@ -57,6 +57,7 @@ def documents(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
         ("replay", "--as-of", "5"),
         ("audit", "notes/undo.md"),
         ("ask", "How do I undo a run?"),
+        ("config", "show"),
         ("--version",),
         ("audit", "nothing-like-it"),
         ("status", "--state", "lost"),

@@ -32,10 +32,10 @@ def carry_out(inv: Invocation, question: str, metadata_filter: str | None, top_k
         if pin is None:
             raise NotThere("nothing was indexed yet", "objlib-fsm run LIBRARY")
         choice = choose(inv, pin)
-        if choice.name != pin.service or inv.store not in (None, pin.display_name):
+        if choice.name != pin.service or inv.settings.store not in (None, pin.display_name):
             raise NotNow(
                 f"this log belongs to the store {pin.display_name!r} of {pin.service}, not to "
-                f"{inv.store or pin.display_name!r} of {choice.name}",
+                f"{inv.settings.store or pin.display_name!r} of {choice.name}",
                 "leave out --store, --backend and --endpoint, or use another log with --db",
             )
     answer = anyio.run(_ask, inv, choice, pin.store, question, metadata_filter, top_k, model)

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 from objlib_fsm.cli.console import KEY_VARIABLES, Console
-from objlib_fsm.cli.options import DEFAULT_TIER, Invocation, NotNow, Tier, WrongUse
+from objlib_fsm.cli.options import Invocation, NotNow, Tier, WrongUse
 from objlib_fsm.cli.place import local_store_for
 from objlib_fsm.cli.safe import safe
 
 if TYPE_CHECKING:
+    from objlib_fsm.cli.layers import Effective
     from objlib_fsm.core.library_record import Pin
     from objlib_fsm.engine.session import Service
     from objlib_fsm.remote.port import Remote
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 LOCAL: Final = "local"
 GEMINI: Final = "gemini"
 OFFICIAL: Final = "https://generativelanguage.googleapis.com"
-ENDPOINT_VARIABLE: Final = "GOOGLE_GEMINI_BASE_URL"
 LOOPBACK: Final = frozenset(("localhost", "127.0.0.1", "::1"))
 
 PLACEHOLDER_KEY: Final = "none"
@@ -43,6 +43,7 @@ class Choice:
     url: str | None
     key: str
     tier: Tier
+    adaptive: bool = True
 
     @property
     def local(self) -> bool:
@@ -55,13 +56,18 @@ def choose(inv: Invocation, pin: Pin | None) -> Choice:
 
     Raises `WrongUse`, and `NotNow` when a key is missing or cannot be read.
     """
-    tier = inv.tier or DEFAULT_TIER
-    wanted = inv.backend or "auto"
-    url = _endpoint(inv)
+    effective = inv.effective()
+    tier, wanted, adaptive = effective.settings.tier, effective.settings.backend, effective.settings.adaptive
     if wanted == LOCAL:
+        # Somebody said that nothing leaves this machine: an address from elsewhere does not undo that.
         if inv.endpoint:
-            raise WrongUse("--endpoint names another service than --backend local", "leave one of them out")
+            said = effective.origins["backend"].source
+            raise WrongUse(
+                f"--endpoint names another service than {'--backend' if inv.backend else said + ': backend ='} local",
+                "leave one of them out, or add --backend gemini",
+            )
         return Choice(LOCAL, None, PLACEHOLDER_KEY, tier)
+    url = _endpoint(effective)
     if wanted == "auto" and url is None and pin is not None:
         if pin.service == LOCAL:
             if find_key(inv):
@@ -75,17 +81,29 @@ def choose(inv: Invocation, pin: Pin | None) -> Choice:
             key = PLACEHOLDER_KEY
         if not key:
             raise NotNow(f"there is no API key for {url}", KEY_HINT)
-        return Choice(GEMINI if url == OFFICIAL else url, None if url == OFFICIAL else url, key, tier)
+        return Choice(GEMINI if url == OFFICIAL else url, None if url == OFFICIAL else url, key, tier, adaptive)
     if key:
-        return Choice(GEMINI, None, key, tier)
+        return Choice(GEMINI, None, key, tier, adaptive)
     if wanted == "auto" and pin is None:
         return Choice(LOCAL, None, PLACEHOLDER_KEY, tier)
     raise NotNow("there is no API key for the Gemini service", KEY_HINT)
 
 
-def _endpoint(inv: Invocation) -> str | None:
-    text = inv.endpoint or os.environ.get(ENDPOINT_VARIABLE, "")
-    return _checked_url(text) if text else None
+def _endpoint(effective: Effective) -> str | None:
+    """The address that was set.
+
+    Raises `NotNow` for one on another machine from a file that was only found: it would be sent the key.
+    """
+    text, origin = effective.settings.endpoint, effective.origins["endpoint"]
+    if not text:
+        return None
+    url = _checked_url(text)
+    if not origin.trusted and url != OFFICIAL and not _on_this_machine(url):
+        raise NotNow(
+            f"{origin.source}: this file came with the folder, and would have files and API key sent to {url}",
+            f"if that is right: --endpoint {url}, or $OBJLIB_ENDPOINT, or endpoint = in your own config.toml",
+        )
+    return url
 
 
 def _checked_url(text: str) -> str:
@@ -151,7 +169,7 @@ def service_for(console: Console, choice: Choice, log: Path, *, spent_today: int
         return Service(lambda: _local(choice, data), LOCAL, Pace())
     if choice.url is not None and urlsplit(choice.url).scheme == "http" and not _on_this_machine(choice.url):
         console.say(f"warning: {safe(choice.url)} is not encrypted; key and files can be read on their way")
-    pacer = Pacer(choice.tier, SystemClock(), spent_today=spent_today)
+    pacer = Pacer(choice.tier, SystemClock(), adaptive=choice.adaptive, spent_today=spent_today)
     return Service(lambda: _gemini(choice), choice.name, pacer)
 
 

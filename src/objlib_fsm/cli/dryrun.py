@@ -30,7 +30,8 @@ def dry_run(inv: Invocation, choice: Choice, root: Path, log: Path, limit: int |
     """Say what a run would send.  Raises `ScanRefused`."""
     with contextlib.ExitStack() as stack:
         reader = stack.enter_context(reading(inv)) if log.exists() else None
-        found = scan(root, known_files(reader) if reader else {}, time.time_ns() // 1_000, own_paths(log))
+        known = known_files(reader) if reader else {}
+        found = scan(root, known, time.time_ns() // 1_000, own_paths(log), inv.settings.ignore)
         sizes = _waiting(reader) if reader else {}
     for finding in found.findings:
         match finding:
@@ -45,7 +46,8 @@ def dry_run(inv: Invocation, choice: Choice, root: Path, log: Path, limit: int |
             case _:
                 pass
     chosen = sorted(sizes.items())[:limit]
-    estimate = Estimate(len(chosen), sum(size_bytes for _, size_bytes in chosen), choice.tier)
+    size_bytes = sum(size_bytes for _, size_bytes in chosen)
+    estimate = Estimate(len(chosen), size_bytes, choice.tier, inv.settings.prices.usd_per_million_tokens)
     if inv.json:
         inv.console.result(messages.document(_plan(estimate, root, choice, [path for path, _ in chosen])))
         return ExitCode.OK

@@ -296,6 +296,23 @@ class Version(Message, frozen=True, kw_only=True, tag="version", rename={"objlib
     google_genai: str = msgspec.field(name="google-genai")
 
 
+class Setting(msgspec.Struct, frozen=True, kw_only=True):
+    """One setting in force.  ``origin`` is ``flag``, ``environment``, ``project``, ``user`` or ``default``; ``source``
+    the option, the variable, or the file with its line."""
+
+    key: str
+    value: Any
+    origin: str
+    source: str = ""
+
+
+class Config(Message, frozen=True, kw_only=True, tag="config"):
+    """The settings in force; ``files`` are the settings files that were read, by their layer."""
+
+    settings: list[Setting]
+    files: dict[str, str]
+
+
 MESSAGES: Final = (
     Error,
     Summary,
@@ -311,6 +328,7 @@ MESSAGES: Final = (
     Audit,
     Ask,
     Listening,
+    Config,
     Version,
 )
 

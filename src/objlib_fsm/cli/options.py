@@ -12,12 +12,16 @@ import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 import typer
 
 from objlib_fsm.cli.console import Console
 from objlib_fsm.cli.exitcodes import ExitCode
+
+if TYPE_CHECKING:
+    from objlib_fsm.cli.layers import Effective
+    from objlib_fsm.cli.settings import Settings
 
 Backend = Literal["auto", "gemini", "local"]
 Tier = Literal["free", "tier1", "tier2", "tier3"]
@@ -31,6 +35,12 @@ Db = Annotated[
         metavar="FILE",
         help="The event log. Else $OBJLIB_DB, else the nearest .objlib/log.db upward, else a new one here.",
         rich_help_panel="Shared",
+    ),
+]
+ConfigFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--config", metavar="FILE", help="The project's settings. Else $OBJLIB_CONFIG, else the nearest objlib.toml."
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Write JSON for programs to stdout.", show_default=False)]
@@ -68,7 +78,7 @@ KeyFile = Annotated[
     ),
 ]
 
-COMMON: Final[dict[str, Any]] = {"db": Db, "json": Json, "debug": Debug, "no_color": NoColour}
+COMMON: Final[dict[str, Any]] = {"db": Db, "config": ConfigFile, "json": Json, "debug": Debug, "no_color": NoColour}
 SERVICE: Final[dict[str, Any]] = {
     "store": Store,
     "backend": BackendOption,
@@ -82,16 +92,43 @@ _DEFAULTS: Final[dict[str, Any]] = {"json": False, "debug": False, "no_color": F
 
 @dataclass
 class Invocation:
-    """What a command is given beside its own options."""
+    """What a command is given beside its own options.
+
+    What can also be set in a file is read from `settings`; the fields are what was given as an option.
+    """
 
     console: Console
     db: Path | None = None
+    config: Path | None = None
     json: bool = False
     store: str | None = None
     backend: Backend | None = None
     endpoint: str | None = None
     tier: Tier | None = None
     api_key_file: Path | None = None
+    own: dict[str, Any] = field(default_factory=dict)
+    """The command's own options that can also be set in a file, by the setting's name."""
+    _effective: Effective | None = None
+
+    def give(self, **options: Any) -> None:
+        """The command's own options, None for one that was not given: they win over files and environment."""
+        self.own |= {name: value for name, value in options.items() if value is not None}
+
+    def effective(self) -> Effective:
+        """The settings in force, each with its origin; read when first asked for.  Raises `BadSettings`."""
+        if self._effective is None:
+            from objlib_fsm.cli.layers import load
+            from objlib_fsm.cli.place import log_path
+
+            shared = {"store": self.store, "backend": self.backend, "endpoint": self.endpoint, "tier": self.tier}
+            given = {name: value for name, value in shared.items() if value is not None}
+            self._effective = load(given | self.own, self.config, log_path(self))
+        return self._effective
+
+    @property
+    def settings(self) -> Settings:
+        """The settings in force.  Raises `BadSettings`."""
+        return self.effective().settings
 
 
 @dataclass

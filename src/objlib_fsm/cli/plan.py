@@ -19,9 +19,6 @@ from objlib_fsm.remote.budget import TIERS, quota_day_ends_us
 if TYPE_CHECKING:
     from objlib_fsm.log.sqlite import SqliteReader
 
-USD_PER_MILLION_TOKENS: Final = 0.15
-"""Indexing is billed at the price of gemini-embedding-001 (ai.google.dev, File Search, pricing)."""
-
 BYTES_PER_TOKEN: Final = 4
 """English text; other scripts and markup differ, so price and hours are estimates."""
 
@@ -41,6 +38,7 @@ class Estimate:
     files: int
     size_bytes: int
     tier: Tier
+    usd_per_million_tokens: float
 
     @property
     def tokens(self) -> int:
@@ -50,7 +48,7 @@ class Estimate:
     @property
     def price_usd(self) -> float:
         """What indexing them costs."""
-        return self.tokens / 1_000_000 * USD_PER_MILLION_TOKENS
+        return self.tokens / 1_000_000 * self.usd_per_million_tokens
 
     @property
     def hours(self) -> float:
@@ -64,7 +62,7 @@ class Estimate:
         """For a person."""
         lines = [
             f"{count(self.files, 'file')}, {size(self.size_bytes)}, about {count(self.tokens, 'token')}",
-            f"about ${self.price_usd:.2f} with Gemini at ${USD_PER_MILLION_TOKENS} per million tokens,"
+            f"about ${self.price_usd:.2f} with Gemini at ${self.usd_per_million_tokens:g} per million tokens,"
             f" about {duration(self.hours * 3600)} on {self.tier}"
             f" ({TIERS[self.tier].rpm:.0f} requests a minute)",
         ]
@@ -81,7 +79,7 @@ def nothing_sent_yet(log: SqliteReader) -> bool:
     return not log.rows("SELECT 1 FROM names LIMIT 1")
 
 
-def to_send(log: SqliteReader, limit: int | None, tier: Tier) -> Estimate:
+def to_send(log: SqliteReader, limit: int | None, tier: Tier, usd_per_million_tokens: float) -> Estimate:
     """The files that the log says are to be sent."""
     most = -1 if limit is None else limit
     files, size_bytes = log.rows(
@@ -89,7 +87,7 @@ def to_send(log: SqliteReader, limit: int | None, tier: Tier) -> Estimate:
         "FROM files WHERE open = 1 AND standing = 0 AND state IN (0, 1) LIMIT ?)",
         (most,),
     )[0]
-    return Estimate(files, size_bytes or 0, tier)
+    return Estimate(files, size_bytes or 0, tier, usd_per_million_tokens)
 
 
 def spent_today(log: SqliteReader, tier: Tier, now_us: int) -> int:

@@ -42,9 +42,6 @@ class Wish:
     """What this run is to do."""
 
     library: Path | None
-    concurrency: int
-    polls: int
-    batch_size: int
     limit: int | None
     yes: bool
     dry_run: bool
@@ -57,13 +54,23 @@ def command(
         Path | None, typer.Argument(metavar="[LIBRARY]", help="The folder; without it the remembered one.")
     ] = None,
     concurrency: Annotated[
-        int, typer.Option("--concurrency", min=CONCURRENCY_MIN, max=CONCURRENCY_MAX, help="Uploads at once.")
-    ] = CONCURRENCY,
-    polls: Annotated[int, typer.Option("--polls", min=1, max=POLLS_MAX, help="Look-ups at once.")] = POLLS,
+        int | None,
+        typer.Option(
+            "--concurrency", min=CONCURRENCY_MIN, max=CONCURRENCY_MAX, help=f"Uploads at once; default {CONCURRENCY}."
+        ),
+    ] = None,
+    polls: Annotated[
+        int | None, typer.Option("--polls", min=1, max=POLLS_MAX, help=f"Look-ups at once; default {POLLS}.")
+    ] = None,
     batch_size: Annotated[
-        int,
-        typer.Option("--batch-size", min=BATCH_SIZE_MIN, max=BATCH_SIZE_MAX, help="Files of a batch in the report."),
-    ] = BATCH_SIZE,
+        int | None,
+        typer.Option(
+            "--batch-size",
+            min=BATCH_SIZE_MIN,
+            max=BATCH_SIZE_MAX,
+            help=f"Files of a batch in the report; default {BATCH_SIZE}.",
+        ),
+    ] = None,
     limit: Annotated[int | None, typer.Option("--limit", min=1, metavar="N", help="At most N files.")] = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Send files without asking.", show_default=False)] = False,
     dry_run: Annotated[
@@ -73,4 +80,5 @@ def command(
     """Run."""
     from objlib_fsm.cli.running import carry_out
 
-    return carry_out(inv, Wish(library, concurrency, polls, batch_size, limit, yes, dry_run))
+    inv.give(concurrency=concurrency, polls=polls, batch_size=batch_size)
+    return carry_out(inv, Wish(library, limit, yes, dry_run))

@@ -85,6 +85,7 @@ class _Work:
         self, inv: Invocation, wish: Wish, choice: Choice, root: Path, log: Path, shell: Shell, ender: Ender
     ) -> None:
         self.inv, self.wish, self.choice = inv, wish, choice
+        self.settings = inv.settings
         self.console: Console = inv.console
         self.root, self.log, self.shell, self.ender = root, log, shell, ender
         self.stop = Stop()
@@ -99,24 +100,26 @@ class _Work:
         service = service_for(console, self.choice, self.log, spent_today=spent)
         async with Session(shell) as session:
             with self._scan_progress() as told:
-                scanned = await scan(session.journal, shell, self.root, own_paths(self.log), told)
+                scanned = await scan(session.journal, shell, self.root, own_paths(self.log), told, self.settings.ignore)
             if self.inv.json:
                 self._tell(scan_message(scanned, self.root, 0))
             for line in scan_lines(scanned):
                 console.say(line)
             if ask:
-                estimate = to_send(shell.log, self.wish.limit, self.choice.tier)
-                store = self.inv.store or DEFAULT_DISPLAY_NAME
+                price = self.settings.prices.usd_per_million_tokens
+                estimate = to_send(shell.log, self.wish.limit, self.choice.tier, price)
+                store = self.settings.store or DEFAULT_DISPLAY_NAME
                 if estimate.files and not await consent(console, self.choice, store, estimate):
                     console.say("nothing was sent")
                     return ExitCode.LATER
             progress = notices.Progress(self._notice)
             options = Options(
-                store=self.inv.store,
-                concurrency=self.wish.concurrency,
-                polls=self.wish.polls,
-                batch_size=self.wish.batch_size,
+                store=self.settings.store,
+                concurrency=self.settings.concurrency,
+                polls=self.settings.polls,
+                batch_size=self.settings.batch_size,
                 limit=self.wish.limit,
+                waits=self.settings.waits,
             )
             self.ender.drain = self._drain
             async with anyio.create_task_group() as tasks:

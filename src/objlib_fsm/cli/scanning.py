@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import anyio
@@ -20,7 +21,7 @@ from objlib_fsm.engine.session import scan
 
 def carry_out(inv: Invocation, library: Path | None) -> ExitCode:
     """Scan the folder; the exit code."""
-    log = log_path(inv)
+    log, ignore = log_path(inv), inv.settings.ignore
     remembered = None
     if log.exists():
         with reading(inv) as reader:
@@ -28,10 +29,10 @@ def carry_out(inv: Invocation, library: Path | None) -> ExitCode:
     root = library_root(library, remembered, log)
     if not root.is_dir():
         raise NotThere(f"{root}: there is no such folder", "is its disk mounted? Otherwise name the library")
-    return anyio.run(_scan, inv, root, log)
+    return anyio.run(_scan, inv, root, log, ignore)
 
 
-async def _scan(inv: Invocation, root: Path, log: Path) -> ExitCode:
+async def _scan(inv: Invocation, root: Path, log: Path, ignore: Sequence[str]) -> ExitCode:
     console, scanned, error = inv.console, None, None
     ender = Ender(console)
     with opened_shell(log, "scan") as shell:
@@ -40,7 +41,7 @@ async def _scan(inv: Invocation, root: Path, log: Path) -> ExitCode:
             tasks.start_soon(ender.watch)
             with ender.scope:
                 try:
-                    scanned = await scan(journal, shell, root, own_paths(log))
+                    scanned = await scan(journal, shell, root, own_paths(log), ignore=ignore)
                 except Exception as raised:
                     error = raised
             tasks.cancel_scope.cancel()

@@ -12,7 +12,7 @@ from typing import Final
 import msgspec
 
 from objlib_fsm.core.ids import DocumentName, OperationName, RawFileName
-from objlib_fsm.core.policy import EXPIRY_MARGIN_S, POLL_TOTAL_S, SETTLE_S, SHOWN_S, after_s
+from objlib_fsm.core.policy import EXPIRY_MARGIN_S, SETTLE_S, SHOWN_S, after_s
 from objlib_fsm.core.record import Call, Document, FileRecord, Import, Raw, Role
 from objlib_fsm.core.table import State
 
@@ -48,12 +48,11 @@ class ImportRaw(msgspec.Struct, frozen=True, tag=True):
 
 
 class Poll(msgspec.Struct, frozen=True, tag=True):
-    """Ask for the operation until it says done or error, at most until ``deadline_us``."""
+    """Ask for the operation until it says done or error, or the time for it, from ``began_at_us`` on, is over."""
 
     operation: OperationName
     payload: str
     began_at_us: int
-    deadline_us: int
 
 
 class LookUpDocument(msgspec.Struct, frozen=True, tag=True):
@@ -198,7 +197,7 @@ def _resolve(waiting: Import, listed_at_us: int) -> Effect:
     A first one soon, because a document that is there can be claimed at once; only its absence needs time.
     """
     if waiting.operation is not None and not waiting.ended:
-        return Poll(waiting.operation, waiting.payload, waiting.at_us, after_s(waiting.at_us, POLL_TOTAL_S))
+        return Poll(waiting.operation, waiting.payload, waiting.at_us)
     shown_us = after_s(waiting.at_us, SHOWN_S)
     return ListDocuments(shown_us if listed_at_us < shown_us else after_s(waiting.at_us, SETTLE_S))
 

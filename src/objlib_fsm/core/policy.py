@@ -6,7 +6,9 @@ Every figure here is the design's or the service's; nothing reads a clock.
 from __future__ import annotations
 
 import hashlib
-from typing import Final
+from typing import Annotated, Final
+
+import msgspec
 
 from objlib_fsm.core.outcomes import Failure, Reason
 from objlib_fsm.core.record import FileRecord
@@ -74,6 +76,54 @@ DOCUMENT_WAIT_TOTAL_S: Final = 300.0
 
 EXPIRY_MARGIN_S: Final = 600.0
 """A raw file this near its server's expiration time is looked up before it is relied on."""
+
+WAIT_S_MIN: Final = 0.05
+"""Shorter waits would only load the service."""
+
+WAIT_S_MAX: Final = 86_400.0
+"""A day: who waits longer than that for one answer wants another run."""
+
+_Seconds = Annotated[float, msgspec.Meta(ge=WAIT_S_MIN, le=WAIT_S_MAX)]
+
+
+class Waits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How long a run waits for the service, in seconds; the defaults are the figures above.
+
+    Each wait begins with ``first`` and grows to ``max``; after ``total`` the file steps back.  Raises `ValueError` for
+    waits that shrink.
+    """
+
+    active_first_s: Annotated[_Seconds, msgspec.Meta(description="First wait for a raw file to become ACTIVE.")] = (
+        ACTIVE_WAIT_FIRST_S
+    )
+    active_max_s: Annotated[_Seconds, msgspec.Meta(description="Longest wait between two looks at a raw file.")] = (
+        ACTIVE_WAIT_MAX_S
+    )
+    active_total_s: Annotated[_Seconds, msgspec.Meta(description="Waiting for a raw file, in all.")] = (
+        ACTIVE_WAIT_TOTAL_S
+    )
+    poll_first_s: Annotated[_Seconds, msgspec.Meta(description="First wait for an operation or a document.")] = (
+        POLL_FIRST_S
+    )
+    poll_max_s: Annotated[_Seconds, msgspec.Meta(description="Longest wait between two polls.")] = POLL_MAX_S
+    poll_total_s: Annotated[
+        _Seconds, msgspec.Meta(description="Polling an operation, in all; then its document is looked for.")
+    ] = POLL_TOTAL_S
+    document_total_s: Annotated[_Seconds, msgspec.Meta(description="Waiting for a pending document, in all.")] = (
+        DOCUMENT_WAIT_TOTAL_S
+    )
+    listing_after_s: Annotated[
+        _Seconds, msgspec.Meta(description="From this age of an import on a shared listing may answer too.")
+    ] = LISTING_AFTER_S
+    listing_every_s: Annotated[
+        _Seconds, msgspec.Meta(description="How old a shared listing may be to serve one more file.")
+    ] = LISTING_EVERY_S
+
+    def __post_init__(self) -> None:
+        for what in ("active", "poll"):
+            first_s, max_s, total_s = (getattr(self, f"{what}_{part}_s") for part in ("first", "max", "total"))
+            if not first_s <= max_s <= total_s:
+                raise ValueError(f"{what}_first_s <= {what}_max_s <= {what}_total_s must hold")
 
 
 def growing_wait_s(polls: int, first_s: float, max_s: float) -> float:

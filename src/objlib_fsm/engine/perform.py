@@ -46,6 +46,7 @@ class Performer:
         pace: Pace,
         polls: anyio.CapacityLimiter,
         stopping: Callable[[], bool],
+        waits: policy.Waits,
     ) -> None:
         self._remote = remote
         self._store = store
@@ -55,6 +56,7 @@ class Performer:
         self._pace = pace
         self._polls = polls
         self._stopping = stopping
+        self._waits = waits
 
     # ---- calls that change something; the caller wrote the intent --------------------------------------------------
 
@@ -145,11 +147,11 @@ class Performer:
         return (lost,) if lost is not None else (_found(raw, effect.payload, effect.generation),)
 
     async def await_active(self, effect: fx.AwaitActive) -> Reports:
-        """Ask until it is ACTIVE or FAILED, 2 s growing to 30 s, at most 300 s."""
-        began, polls, first_us = self._clock.monotonic(), 0, None
+        """Ask until it is ACTIVE or FAILED, with growing waits, for as long as it is given."""
+        waits, began, polls, first_us = self._waits, self._clock.monotonic(), 0, None
         failure = Failure(Outcome.UNAVAILABLE, Reason.STILL_WAITING, f"{effect.raw} is still PROCESSING")
-        while self._clock.monotonic() - began < policy.ACTIVE_WAIT_TOTAL_S:
-            await self._wait(polls, policy.ACTIVE_WAIT_FIRST_S, policy.ACTIVE_WAIT_MAX_S)
+        while self._clock.monotonic() - began < waits.active_total_s:
+            await self._wait(polls, waits.active_first_s, waits.active_max_s)
             if self._stopping():
                 return ()
             polls, first_us = polls + 1, first_us or self._clock.now_us()
@@ -169,14 +171,15 @@ class Performer:
         return (d.LookUpFailed(Call.LOOK_UP_RAW, failure),)
 
     async def poll(self, record: FileRecord, effect: fx.Poll) -> Reports:
-        """Ask for the operation, 5 s growing to 60 s; from 60 s on a shared listing may answer instead."""
-        operation, polls, first_us = effect.operation, 0, None
+        """Ask for the operation, with growing waits; after some time a shared listing may answer instead."""
+        waits, operation, polls, first_us = self._waits, effect.operation, 0, None
+        deadline_us = policy.after_s(effect.began_at_us, waits.poll_total_s)
         while True:
-            await self._wait(polls, policy.POLL_FIRST_S, policy.POLL_MAX_S)
+            await self._wait(polls, waits.poll_first_s, waits.poll_max_s)
             if self._stopping():
                 return ()
             now_us = self._clock.now_us()
-            if polls and now_us >= policy.after_s(effect.began_at_us, policy.LISTING_AFTER_S):
+            if polls and now_us >= policy.after_s(effect.began_at_us, waits.listing_after_s):
                 seen = await self._seen_in_listing(record, effect.payload, now_us)
                 if seen is not None:
                     return (d.DocumentFound(seen),)
@@ -203,12 +206,12 @@ class Performer:
                     if status.document is None:
                         return (ended,)
                     return (ended, *await self._get_document(record, status.document))
-            if self._clock.now_us() >= effect.deadline_us:
+            if self._clock.now_us() >= deadline_us:
                 return (d.OperationFinished(operation, "timed_out", None, "", polls, first_us, now_us),)
 
     async def look_up_document(self, record: FileRecord, effect: fx.LookUpDocument) -> Reports:
-        """Ask for the document until it is ACTIVE, FAILED or gone, 5 s growing to 60 s, at most 300 s."""
-        began, polls = self._clock.monotonic(), 0
+        """Ask for the document until it is ACTIVE, FAILED or gone, with growing waits, for as long as it is given."""
+        waits, began, polls = self._waits, self._clock.monotonic(), 0
         while True:
             reports = await self._get_document(record, effect.document)
             pending = (
@@ -218,10 +221,10 @@ class Performer:
             )
             if not pending:
                 return reports
-            if self._clock.monotonic() - began >= policy.DOCUMENT_WAIT_TOTAL_S:
+            if self._clock.monotonic() - began >= waits.document_total_s:
                 failure = Failure(Outcome.UNAVAILABLE, Reason.STILL_WAITING, f"{effect.document} is still pending")
                 return (*reports, d.LookUpFailed(Call.LOOK_UP_DOCUMENT, failure))
-            await self._clock.sleep(policy.growing_wait_s(polls, policy.POLL_FIRST_S, policy.POLL_MAX_S))
+            await self._clock.sleep(policy.growing_wait_s(polls, waits.poll_first_s, waits.poll_max_s))
             polls += 1
             if self._stopping():
                 return ()
@@ -266,7 +269,7 @@ class Performer:
         return (d.DocumentFound(fact_of(record, document)),)
 
     async def _seen_in_listing(self, record: FileRecord, payload: str, now_us: int) -> DocumentFact | None:
-        not_before_us = policy.after_s(now_us, -policy.LISTING_EVERY_S)
+        not_before_us = policy.after_s(now_us, -self._waits.listing_every_s)
         try:
             await self._listing.begun_after(not_before_us)
         except CallFailed as failed:

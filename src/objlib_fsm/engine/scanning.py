@@ -85,14 +85,17 @@ async def scan_library(
     own_paths: Sequence[Path],
     run_sync: RunSync,
     progress: Callable[[int, int], None] = lambda done, total: None,
+    ignore: Sequence[str] = (),
 ) -> Scanned:
     """Look at the library and record what changed.  *progress* is told how many files of how many were read.
+
+    *ignore* are patterns besides those of the library's own files.
 
     Raises `ScanRefused` when the library as a whole cannot be trusted now; nothing is recorded then.
     """
     now_us = journal.clock.now_us()
     known = known_files(log)
-    survey, overview = await run_sync(look, root, known, own_paths)
+    survey, overview = await run_sync(look, root, known, own_paths, ignore)
     answers = await _read_all(survey.to_read, root, now_us, run_sync, progress)
     conclusion = c.conclude(survey, answers, known, now_us)
     recorded = await _record(journal, log, conclusion.findings)

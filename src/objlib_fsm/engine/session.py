@@ -15,6 +15,7 @@ from objlib_fsm.core import events as e
 from objlib_fsm.core.events import LIBRARY_STREAM
 from objlib_fsm.core.ids import RunId, StoreName
 from objlib_fsm.core.paths import part_text
+from objlib_fsm.core.policy import Waits
 from objlib_fsm.core.table import State
 from objlib_fsm.engine.clock import Clock
 from objlib_fsm.engine.errors import Halted
@@ -58,6 +59,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     polls: int = POLLS
     batch_size: int = BATCH_SIZE
     limit: int | None = None
+    waits: Waits = Waits()
 
 
 class Service(msgspec.Struct, frozen=True):
@@ -199,6 +201,7 @@ class Session:
             pace,
             anyio.CapacityLimiter(options.polls),
             stop,
+            options.waits,
         )
         _attach(pace, options.concurrency, progress, stop)
         worker = Worker(
@@ -274,7 +277,8 @@ async def scan(
     root: Path,
     own_paths: Sequence[Path],
     progress: Callable[[int, int], None] = lambda done, total: None,
+    ignore: Sequence[str] = (),
 ) -> Scanned:
     """Remember the folder and record what changed in it.  Raises `ScanRefused`."""
     await remember_root(journal, root)
-    return await scan_library(journal, shell.log, root, own_paths, shell.run_sync, progress)
+    return await scan_library(journal, shell.log, root, own_paths, shell.run_sync, progress, ignore)

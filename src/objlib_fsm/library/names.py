@@ -16,6 +16,7 @@ OWN_FOLDER: Final = b".objlib"
 
 GIT_IGNORE: Final = b".gitignore"
 OWN_IGNORE: Final = b".objlibignore"
+OWN_SETTINGS: Final = b"objlib.toml"
 
 NAMELESS: Final = "unnamed"
 """Shown for a name of nothing but white space."""

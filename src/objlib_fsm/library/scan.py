@@ -7,7 +7,7 @@ The steps are apart so that the reading can be spread over threads: `look`, then
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -44,13 +44,16 @@ class ScanResult(msgspec.Struct, frozen=True):
     twins: list[Twins]
 
 
-def look(root: Path, known: Mapping[LibraryPath, Known], own_paths: Iterable[Path] = ()) -> tuple[Survey, Overview]:
+def look(
+    root: Path, known: Mapping[LibraryPath, Known], own_paths: Iterable[Path] = (), ignore: Sequence[str] = ()
+) -> tuple[Survey, Overview]:
     """Walks the library and settles what names, sizes and times can settle.  Reads no file but ignore files.
 
-    ``own_paths``: the log, the emulator's data, whatever else of this program may lie inside the library.  Raises
-    `ScanRefused` when the library as a whole cannot be trusted now.
+    ``own_paths``: the log, the emulator's data, whatever else of this program may lie inside the library.  ``ignore``:
+    patterns that stand, as it were, at the top of the root's ``.objlibignore``.  Raises `ScanRefused` when the library
+    as a whole cannot be trusted now.
     """
-    walk = Walk(root, own_paths, known)
+    walk = Walk(root, own_paths, known, ignore)
     survey = sort_out(walk, known, walk.unseen, walk.pruned)
     if walk.entries == 0:
         _check_mount(root, walk.root_device, known)
@@ -72,9 +75,15 @@ def read(root: Path, found: Found, now_us: int) -> Answer:
         return Trouble(found.path, problem.why)
 
 
-def scan(root: Path, known: Mapping[LibraryPath, Known], now_us: int, own_paths: Iterable[Path] = ()) -> ScanResult:
+def scan(
+    root: Path,
+    known: Mapping[LibraryPath, Known],
+    now_us: int,
+    own_paths: Iterable[Path] = (),
+    ignore: Sequence[str] = (),
+) -> ScanResult:
     """The whole scan in the calling thread.  ``now_us`` is the wall clock before it begins.  Raises `ScanRefused`."""
-    survey, overview = look(root, known, own_paths)
+    survey, overview = look(root, known, own_paths, ignore)
     answers = (read(root, found, now_us) for found in survey.to_read)
     conclusion = conclude(survey, answers, known, now_us)
     return ScanResult(

@@ -12,7 +12,7 @@ import os
 import stat
 import unicodedata
 from collections import Counter
-from collections.abc import Container, Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -20,7 +20,7 @@ from objlib_fsm.core.paths import LibraryPath, part_text
 from objlib_fsm.library import mime
 from objlib_fsm.library.errors import RootMissing, RootUnreadable, shown
 from objlib_fsm.library.ignore import Rules
-from objlib_fsm.library.names import GIT_IGNORE, OWN_FOLDER, OWN_IGNORE, is_secret
+from objlib_fsm.library.names import GIT_IGNORE, OWN_FOLDER, OWN_IGNORE, OWN_SETTINGS, is_secret
 from objlib_fsm.library.values import FILE_BYTES_MAX, Excluded, Exclusion, Found, Trouble, Twins
 
 IGNORE_FILE_BYTES_MAX: Final = 4_194_304
@@ -61,9 +61,16 @@ class Walk:
     entries were left out, a folder counting as one.  ``entries``: everything that was listed.
     """
 
-    def __init__(self, root: Path, own_paths: Iterable[Path] = (), known: Container[str] = frozenset()) -> None:
+    def __init__(
+        self,
+        root: Path,
+        own_paths: Iterable[Path] = (),
+        known: Container[str] = frozenset(),
+        ignore: Sequence[str] = (),
+    ) -> None:
         """``own_paths`` are files and folders of this program, left out wherever they are (of a SQLite file also its
-        companions); ``known`` are the paths whose exclusion by a rule is to be reported.
+        companions); ``known`` are the paths whose exclusion by a rule is to be reported; ``ignore`` are patterns
+        that the root's ``.objlibignore`` may overrule.
 
         Raises `RootMissing` and `RootUnreadable`.
         """
@@ -73,6 +80,7 @@ class Walk:
         self._own = frozenset(os.path.realpath(os.fsencode(p)) + end for p in own_paths for end in _SQLITE_COMPANIONS)
         self._own_folders = frozenset(os.path.dirname(path) for path in self._own)
         self._known = known
+        self._settings = Rules("\n".join(ignore).encode("utf-8", "surrogateescape"))
         self.unseen: set[str] = set()
         self.pruned: dict[str, Exclusion] = {}
         self.left_out: Counter[Exclusion] = Counter()
@@ -81,7 +89,8 @@ class Walk:
         self.entries = 0
 
     def __iter__(self) -> Iterator[Found | Excluded]:
-        waiting = [_Folder(self._root, b"", "", (), ())]
+        scopes = (_Scope(self._settings, 0),) if self._settings else ()
+        waiting = [_Folder(self._root, b"", "", scopes, ())]
         while waiting:
             folder = waiting.pop()
             try:
@@ -130,6 +139,8 @@ class Walk:
             if name in (OWN_FOLDER, OWN_IGNORE):
                 return Exclusion.OWN
             return Exclusion.SECRET if is_secret(name.lower(), b"") else Exclusion.HIDDEN
+        if name == OWN_SETTINGS:
+            return Exclusion.OWN
         if scopes and _ignored(name, relative + name, scopes, is_folder):
             return Exclusion.IGNORED
         if not is_folder and is_secret(name.lower(), mime.extension_of(name)):
