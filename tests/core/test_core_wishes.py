@@ -91,6 +91,36 @@ def test_a_document_that_turns_up_after_the_prune_goes_too() -> None:
     check_end(file)
 
 
+@pytest.mark.parametrize("away", ["pruned", "forgotten"])
+def test_a_file_that_comes_back_is_indexed_without_waiting_for_a_listing(away: str) -> None:
+    """Every earlier import is accounted for, so the next one is no repetition."""
+    file = indexed()
+    if away == "pruned":
+        assert file.tell(e.FileVanished())
+        assert file.tell(e.FilePruned())
+    else:
+        assert file.tell(e.FileForgotten())
+    settle(file)
+    assert file.tell(e.FileReappeared(8, 2) if away == "pruned" else e.FileTracked())
+    file.does(fx.Upload)
+    file.does(fx.ImportRaw)
+    file.does(fx.Poll)
+    assert file.at() is State.INDEXED
+    assert file.effect() is None
+    check_end(file)
+
+
+def test_since_when_a_file_is_left_out() -> None:
+    file = File()
+    assert file.tell(e.FileExcluded("unreadable"))
+    since_us = file.clock.now_us
+    file.clock.advance(60)
+    assert file.tell(e.FileExcluded("too large"))
+    assert file.record.excluded_since_us == since_us
+    assert file.tell(e.FileIncluded(8, 3))
+    assert file.record.excluded_since_us is None
+
+
 # ---- giving up and trying again --------------------------------------------------------------------------------------
 
 

@@ -250,6 +250,23 @@ class Audit(Message, frozen=True, kw_only=True, tag="audit"):
     events: list[AuditEvent]
 
 
+class Skipped(msgspec.Struct, frozen=True):
+    """A file for which the wish makes no sense, and why."""
+
+    file: str
+    why: str
+
+
+class Wished(Message, frozen=True, kw_only=True, tag="wish"):
+    """What ``retry``, ``forget`` or ``track`` recorded.  ``at_work``: a run takes it up now, else the next one."""
+
+    command: str
+    files: list[str]
+    skipped: list[Skipped]
+    at_work: bool
+    exit_code: int = 0
+
+
 class Citation(msgspec.Struct, frozen=True):
     """A passage that the answer rests on; ``file`` is null when the log does not know it."""
 
@@ -326,6 +343,7 @@ MESSAGES: Final = (
     Status,
     Replay,
     Audit,
+    Wished,
     Ask,
     Listening,
     Config,

@@ -20,6 +20,12 @@ def stat(r: FileRecord, ev: e.ContentChanged | e.FileTouched | e.FileReappeared 
     r.checked_at_us = ev.taken_at_us
 
 
+def included(r: FileRecord) -> None:
+    """Nothing stands against indexing it."""
+    r.excluded = ""
+    r.excluded_since_us = None
+
+
 def present(r: FileRecord) -> None:
     """It is on disk; that ends a prune, unless it is left out all the same."""
     r.present = True

@@ -120,7 +120,8 @@ class FileRecord(msgspec.Struct, omit_defaults=True, gc=False):
 
     ``version`` counts its events.  ``attempts`` are the failed calls at the present step, ``look_ups`` the look-ups in
     a row that were of no use: they make it wait, never give up.  ``setbacks`` are the imports, documents and raw files
-    of this payload that the service itself gave up, ``imports_sent`` how often this payload was imported.
+    of this payload that the service itself gave up, ``imports_sent`` how often this payload was imported since all of
+    its imports were last accounted for.
     ``failures`` are the runs in a row that gave the file up, ``pruned`` says that what the store holds of it may go.
     ``settled`` is False while the store may hold documents of the file that nobody knows, besides those of ``imports``.
     ``listed_at_us`` is when the last listing began that showed the file's documents.
@@ -162,6 +163,7 @@ class FileRecord(msgspec.Struct, omit_defaults=True, gc=False):
     batch: int = 0
     failures: int = 0
     pruned: bool = False
+    excluded_since_us: int | None = None
 
     @property
     def here(self) -> bool:

@@ -27,13 +27,14 @@ def _discovered(r: FileRecord, ev: e.FileDiscovered, at_us: int) -> None:
     r.source_hash = r.payload_hash = ev.source_hash
     r.mime_type = ev.mime_type
     r.excluded = ev.excluded
+    r.excluded_since_us = at_us if ev.excluded else None
     r.inode, r.device = ev.inode, ev.device
     r.checked_at_us = ev.taken_at_us
 
 
 def _content_changed(r: FileRecord, ev: e.ContentChanged, at_us: int) -> None:
     change.stat(r, ev)
-    r.excluded = ""
+    change.included(r)
     change.present(r)
     r.source_hash = r.payload_hash = ev.source_hash
     r.mime_type = ev.mime_type
@@ -68,6 +69,7 @@ def _moved(r: FileRecord, ev: e.FileMoved, at_us: int) -> None:
 
 
 def _excluded(r: FileRecord, ev: e.FileExcluded, at_us: int) -> None:
+    r.excluded_since_us = r.excluded_since_us if r.excluded else at_us
     r.excluded = ev.reason
     r.size_bytes = ev.size_bytes
     r.mtime_ns = ev.mtime_ns
@@ -77,7 +79,7 @@ def _excluded(r: FileRecord, ev: e.FileExcluded, at_us: int) -> None:
 
 
 def _included(r: FileRecord, ev: e.FileIncluded, at_us: int) -> None:
-    r.excluded = ""
+    change.included(r)
     change.stat(r, ev)
     change.present(r)
 
@@ -307,6 +309,8 @@ def _indexed(r: FileRecord, ev: e.FileIndexed, at_us: int) -> None:
     r.setbacks = r.failures = 0
     r.cause = r.cause_message = ""
     r.settled = r.settled and not r.imports
+    if r.settled:
+        r.imports_sent = 0  # Each is accounted for: the next import is no repetition.
 
 
 def _claimed(r: FileRecord, ev: e.DocumentClaimed, at_us: int) -> None:

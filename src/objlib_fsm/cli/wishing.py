@@ -1,0 +1,100 @@
+"""How a wish is taken down: find the files, append what is wanted, say who performs it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Final
+
+import anyio
+
+from objlib_fsm.cli import messages
+from objlib_fsm.cli.exitcodes import ExitCode
+from objlib_fsm.cli.named import find
+from objlib_fsm.cli.options import Invocation
+from objlib_fsm.cli.place import log_path, reading
+from objlib_fsm.cli.render import count
+from objlib_fsm.cli.safe import safe
+from objlib_fsm.cli.shell import opened_shell
+from objlib_fsm.core import events as e
+from objlib_fsm.core.machine import Rejected
+from objlib_fsm.core.record import FileRecord
+from objlib_fsm.engine.journal import Journal
+from objlib_fsm.engine.wishing import wish
+from objlib_fsm.log.lease import holder_is_dead, this_process
+from objlib_fsm.log.sqlite import SqliteReader
+
+FILES_SHOWN: Final = 20
+
+Refusal = Callable[[FileRecord], str]
+"""Why a wish makes no sense for a file, empty when it does."""
+
+
+def named(log: SqliteReader, names: Sequence[str]) -> list[FileRecord]:
+    """The files, each once.  Raises `NotThere` for a name that the log does not know."""
+    return list({record.stream: record for record in (find(log, name) for name in names)}.values())
+
+
+def carry_out(
+    inv: Invocation,
+    actor: str,
+    event: e.Event,
+    choose: Callable[[SqliteReader], Sequence[FileRecord]],
+    refusal: Refusal,
+    done: str,
+) -> ExitCode:
+    """Append *event* for the files that *choose* finds and *refusal* lets pass; *done* tells what it means for them."""
+    with reading(inv):
+        pass  # A log that is not there is not made.
+    with opened_shell(log_path(inv), actor) as shell:
+        chosen = choose(shell.log)
+        skipped = [(str(record.path), why) for record in chosen if (why := refusal(record))]
+        journal = Journal(shell.log, shell.clock, shell.random_bytes)
+        wished = anyio.run(wish, journal, [record for record in chosen if not refusal(record)], event)
+        skipped += [(rejected.path, _late(rejected)) for rejected in wished.refused]
+        holder = _at_work(shell.log)
+    if inv.json:
+        _emit(inv, actor, wished.done, skipped, holder)
+    else:
+        _show(inv, wished.done, skipped, holder, done)
+    return ExitCode.OK
+
+
+def _late(rejected: Rejected) -> str:
+    return f"another process was first; it is {rejected.state.label} now"
+
+
+def _at_work(log: SqliteReader) -> str:
+    """Who performs it at once: a run at work, or nobody."""
+    lease = log.library().lease
+    if lease is None or lease.released or holder_is_dead(lease, this_process(), time.time_ns() // 1_000):
+        return ""
+    return f"process {lease.pid} on {lease.host}"
+
+
+def _emit(
+    inv: Invocation, actor: str, done: Sequence[FileRecord], skipped: Sequence[tuple[str, str]], holder: str
+) -> None:
+    message = messages.Wished(
+        command=actor,
+        files=[record.path for record in done],
+        skipped=[messages.Skipped(path, why) for path, why in skipped],
+        at_work=bool(holder),
+    )
+    inv.console.result(messages.document(message))
+
+
+def _show(
+    inv: Invocation, done: Sequence[FileRecord], skipped: Sequence[tuple[str, str]], holder: str, meaning: str
+) -> None:
+    out = inv.console.out
+    for record in done[:FILES_SHOWN]:
+        out(f"{safe(record.path)}: {meaning}")
+    if len(done) > FILES_SHOWN:
+        out(f"and {count(len(done) - FILES_SHOWN, 'more file', 'more files')}")
+    for path, why in skipped[:FILES_SHOWN]:
+        out(f"{safe(path)}: {safe(why)}")
+    if len(skipped) > FILES_SHOWN:
+        out(f"and {count(len(skipped) - FILES_SHOWN, 'more file', 'more files')} with nothing to do")
+    if done:
+        inv.console.say(f"the run at work ({safe(holder)}) takes it up" if holder else "next: objlib-fsm run")
