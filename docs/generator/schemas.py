@@ -31,6 +31,7 @@ WRITTEN_BY: Final = {
     "status": "`status --json`",
     "replay": "`replay --json`",
     "audit": "`audit --json`",
+    "wish": "`retry`, `forget` and `track` with `--json`",
     "answer": "`ask --json`",
     "listening": "`emulator --json`, when it accepts requests",
     "config": "`config show --json`",
