@@ -84,4 +84,4 @@ def fail(file: File, effect: Any, failure: Failure) -> None:
     assert isinstance(decided, tuple)
     file.append(decided)
     what = Call.UPLOAD if isinstance(effect, fx.Upload) else Call.IMPORT
-    file.report(d.Failed(call, what, failure, file.record.payload_hash))
+    file.report(d.Failed(call, what, failure))

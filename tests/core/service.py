@@ -11,7 +11,7 @@ import hashlib
 from collections.abc import Iterator
 from typing import Final
 
-from objlib_fsm.core.ids import DocumentName, OperationName, RawFileName, StoreName, payload_id
+from objlib_fsm.core.ids import DocumentName, OperationName, RawFileName, StoreName
 
 SECOND_US: Final = 1_000_000
 STORE: Final = StoreName("fileSearchStores/library-abc")
@@ -123,11 +123,11 @@ class Service:
         raw = self.raws[name] = StoredRaw(name, payload, at_us, at_us)
         return raw
 
-    def import_raw(self, payload: str, at_us: int, shown_after_us: int) -> tuple[StoredOperation, StoredDocument]:
-        """An import arrives at *at_us*; its document shows *shown_after_us* later."""
+    def import_raw(self, identity: str, at_us: int, shown_after_us: int) -> tuple[StoredOperation, StoredDocument]:
+        """An import arrives at *at_us*; its document carries *identity* and shows *shown_after_us* later."""
         number = self._number()
         document = StoredDocument(
-            DocumentName(f"{STORE}/documents/d{number}"), payload_id(payload), at_us, at_us + shown_after_us, at_us
+            DocumentName(f"{STORE}/documents/d{number}"), identity, at_us, at_us + shown_after_us, at_us
         )
         operation = StoredOperation(OperationName(f"{STORE}/operations/o{number}"), document.name, at_us)
         self.documents[document.name] = document

@@ -7,7 +7,7 @@ from typing import Final
 from objlib_fsm.core import decide as d
 from objlib_fsm.core import effects as fx
 from objlib_fsm.core import events as e
-from objlib_fsm.core.ids import DocumentName, EventId, LibraryId, RawFileName, StreamId, payload_id, raw_file_for
+from objlib_fsm.core.ids import DocumentName, EventId, LibraryId, RawFileName, StreamId, raw_file_for
 from objlib_fsm.core.outcomes import Failure, Outcome, Reason
 from objlib_fsm.core.policy import POLL_TOTAL_S, after_s
 from objlib_fsm.core.record import Call, FileRecord
@@ -119,7 +119,7 @@ class Shell:
             raw.fate = "FAILED" if step.how is How.BADLY else "ACTIVE"
             raw.ready_us += round(step.n * 100 * SECOND_US) if step.how in (How.SLOWLY, How.BADLY) else 0
         if step.how in _FAILURES:
-            return (d.Failed(call, Call.UPLOAD, self._failure(step), effect.payload),)
+            return (d.Failed(call, Call.UPLOAD, self._failure(step)),)
         if raw is None:
             return ()
         state = raw.state(self.clock.real_us)
@@ -137,13 +137,13 @@ class Shell:
             generation = next((w.generation for w in record.raws if w.name == effect.raw), 0)
             gone = Failure(Outcome.UNAVAILABLE, Reason.FORBIDDEN, "may not exist", 403)
             return (
-                d.Failed(call, Call.IMPORT, gone, effect.payload),
+                d.Failed(call, Call.IMPORT, gone),
                 d.RawLost(effect.raw, generation, "expired", "may not exist"),
             )
         operation = None
         if there and step.how not in _NOT_DONE:
             shown_us = round((step.n % 4) / 3 * LAG_S * SECOND_US)
-            operation, document = self.service.import_raw(effect.payload, arrives_us, shown_us)
+            operation, document = self.service.import_raw(effect.identity, arrives_us, shown_us)
             slow_us = round(step.n * 60 * SECOND_US)
             if step.how in (How.SLOWLY, How.BADLY):
                 document.ready_us += slow_us
@@ -155,7 +155,7 @@ class Shell:
             if step.how is How.OPERATION_SILENT:
                 operation.ends_us = None
         if step.how in _FAILURES:
-            return (d.Failed(call, Call.IMPORT, self._failure(step), effect.payload),)
+            return (d.Failed(call, Call.IMPORT, self._failure(step)),)
         return () if operation is None else (d.Accepted(call, operation.name),)
 
     def _delete(
@@ -197,7 +197,7 @@ class Shell:
         times = (1, self.clock.now_us, self.clock.now_us)
         if how is How.STALE:
             for document in self.service.listed(self.clock.real_us):
-                if document.payload == payload_id(effect.payload):
+                if document.payload == effect.identity:
                     return (d.DocumentFound(self._fact(document)),)
         if operation.ends_us is None:
             if how is How.OPERATION_SILENT:

@@ -42,6 +42,10 @@ STORED: Final[list[tuple[e.Event, str]]] = [
         '{"size_bytes":6,"mtime_ns":3,"inode":7,"device":8,"taken_at_us":9}',
     ),
     (
+        e.FileTouched(6, 3, basis="", archive={"notes": "x"}),
+        '{"size_bytes":6,"mtime_ns":3,"basis":"","archive":{"notes":"x"}}',
+    ),
+    (
         e.FileVanished(),
         "{}",
     ),
@@ -62,6 +66,14 @@ STORED: Final[list[tuple[e.Event, str]]] = [
         '{"size_bytes":6,"mtime_ns":3,"inode":7,"device":8,"taken_at_us":9}',
     ),
     (
+        e.FileDescribed({"course": "Ethics", "year": 2024, "topics": ("a", "b")}, {"notes": [1, None]}, "b1"),
+        '{"metadata":{"course":"Ethics","year":2024,"topics":["a","b"]},"archive":{"notes":[1,null]},"basis":"b1"}',
+    ),
+    (
+        e.FileDescribed(header="Title: a\n\n", payload_hash=_HASH),
+        '{"header":"Title: a\\n\\n","payload_hash":"HASH"}',
+    ),
+    (
         e.FileForgotten(),
         "{}",
     ),
@@ -76,6 +88,10 @@ STORED: Final[list[tuple[e.Event, str]]] = [
     (
         e.RetryRequested(automatic=True),
         '{"automatic":true}',
+    ),
+    (
+        e.FileReset(),
+        "{}",
     ),
     (
         e.FilePruned(),
@@ -93,6 +109,11 @@ STORED: Final[list[tuple[e.Event, str]]] = [
     (
         e.ImportIntended(_CALL, _RAW, _STORE, _HASH, 2),
         '{"call":"c1","raw":"files/r1","store":"fileSearchStores/s1","payload":"HASH","attempt":2}',
+    ),
+    (
+        e.ImportIntended(_CALL, _RAW, _STORE, _HASH, identity="0123456789abcdef0123"),
+        '{"call":"c1","raw":"files/r1","store":"fileSearchStores/s1","payload":"HASH",'
+        '"identity":"0123456789abcdef0123"}',
     ),
     (
         e.DocumentDeleteIntended(_CALL, _DOCUMENT, "superseded", 2),

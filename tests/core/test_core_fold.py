@@ -15,7 +15,7 @@ from objlib_fsm.core.record import Call
 from objlib_fsm.core.table import FILE_KINDS
 from tests.core.service import SECOND_US, STORE, content_hash
 
-A, B = content_hash(0), content_hash(1)
+A, B, C = content_hash(0), content_hash(1), content_hash(2)
 RAW_A, RAW_A1, RAW_B = (RawFileName(f"files/{name}") for name in ("a0", "a1", "b0"))
 DOC_A, DOC_B, DOC_C = (DocumentName(f"{STORE}/documents/{name}") for name in ("a", "b", "c"))
 OP_A, OP_B = (OperationName(f"{STORE}/operations/{name}") for name in ("a", "b"))
@@ -73,6 +73,8 @@ LIFE: Final[list[e.Event]] = [
     e.RawDeleteIntended(call(9), RAW_B, "forgotten"),
     e.RawDeleted(call(9), RAW_B),
     e.FileTracked(),
+    e.FileDescribed({"year": 2024}, {"notes": "x"}, "b1", "Title: b\n", C),
+    e.FileReset(),
     e.FileVanished(),
     e.FilePruned(),
     e.StrayFound(500 * SECOND_US, (msgspec.structs.replace(seen(DOC_A, "STATE_ACTIVE", A), raw=RAW_A),)),
@@ -98,12 +100,12 @@ def test_the_fold_of_what_is_stored_never_changes_unnoticed() -> None:
     assert digest(moments) == ON_THE_WAY
 
 
-ON_THE_WAY: Final = "3e71c9b1388240c348bb929b99f7d2709b1f9aea028e903563a83644464165c3"
+ON_THE_WAY: Final = "5a3843a97ccd2439a623439942fb42f10a636c2e01157dde52cfd97db31bc240"
 """The digest of all moments: two folds may come to the same end on different ways."""
 
 EXPECTED: Final = {
     "stream": "s",
-    "version": 47,
+    "version": 49,
     "since_us": 400000000,
     "path": "b.md",
     "size_bytes": 6,
@@ -111,12 +113,16 @@ EXPECTED: Final = {
     "inode": 2,
     "device": 3,
     "source_hash": B,
-    "payload_hash": B,
+    "payload_hash": C,
+    "header": "Title: b\n",
+    "metadata": {"year": 2024},
+    "metadata_hash": "cd6015925dbbefe14b4dc4c36503ec36128b69f45e7d3932c243eea503bf1c58",
+    "basis": "b1",
+    "resets": 1,
     "mime_type": "text/plain",
     "present": False,
-    "missing_since_us": 440000000,
+    "missing_since_us": 460000000,
     "checked_at_us": 10,
-    "generation": 1,
     "raws": [
         {
             "name": "files/a0",
@@ -137,7 +143,7 @@ EXPECTED: Final = {
             "role": "gone",
             "payload": payload_id(A),
             "created_at_us": 7,
-            "seen_at_us": 470000000,
+            "seen_at_us": 490000000,
             "raw": "files/a0",
         },
         {
@@ -154,7 +160,7 @@ EXPECTED: Final = {
             "role": "gone",
             "payload": payload_id(B),
             "created_at_us": 9,
-            "seen_at_us": 470000000,
+            "seen_at_us": 490000000,
         },
     ],
     "last_import_at_us": 320000000,

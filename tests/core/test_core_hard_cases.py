@@ -100,7 +100,7 @@ def test_a_rejection_that_comes_after_the_file_moved_on_decides_nothing() -> Non
     file = File()
     file.cut_off(How.CRASH_LOST)
     assert isinstance(file.history[-1][0], e.UploadIntended)
-    late = d.Failed(file.history[-1][0].call, Call.UPLOAD, Failure(Outcome.REJECTED, Reason.INVALID_ARGUMENT), OLD)
+    late = d.Failed(file.history[-1][0].call, Call.UPLOAD, Failure(Outcome.REJECTED, Reason.INVALID_ARGUMENT))
     file.does(fx.LookUpRaw)
     file.does(fx.Upload)
     file.report(late)
@@ -239,7 +239,7 @@ def test_raw_file_that_expires_before_its_import_is_no_setback() -> None:
 def test_several_documents_for_one_file_the_known_one_stays() -> None:
     file = indexed()
     (known,) = file.live
-    _, older = file.service.import_raw(OLD, file.clock.real_us - 10, 0)
+    _, older = file.service.import_raw(payload_id(OLD), file.clock.real_us - 10, 0)
     file.report(file.shell.listing())
     assert {document.name: document.role for document in file.record.documents} == {
         known: Role.CURRENT,
@@ -252,7 +252,7 @@ def test_several_documents_for_one_file_the_known_one_stays() -> None:
 def test_several_documents_for_one_file_of_unknown_ones_the_oldest_stays() -> None:
     file = importing(How.CRASH_DONE)
     (ours,) = file.live
-    _, younger = file.service.import_raw(OLD, file.clock.real_us + 5, 0)
+    _, younger = file.service.import_raw(payload_id(OLD), file.clock.real_us + 5, 0)
     file.does(fx.ListDocuments)
     assert file.record.document is not None
     assert file.record.document.name == ours
@@ -295,7 +295,7 @@ def test_a_file_imported_more_than_once_is_listed_again_and_extra_documents_are_
     file.does(fx.ImportRaw)
     file.does(fx.Poll)
     assert file.at() is State.INDEXED
-    file.service.import_raw(OLD, file.clock.real_us, 0)  # The lost one, after all.
+    file.service.import_raw(payload_id(OLD), file.clock.real_us, 0)  # The lost one, after all.
     assert len(file.live) == 2
     file.does(fx.ListDocuments)
     file.does(fx.DeleteDocument)

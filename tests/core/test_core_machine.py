@@ -47,7 +47,7 @@ def test_a_refusal_names_file_version_state_event_and_what_would_be_allowed() ->
     assert str(refusal) == (
         "notes/a.md: file_forgotten is not allowed at version 2 in state untracked "
         "(Nobody asked to forget the file. That does not hold.); allowed: content_changed, file_touched, "
-        "file_vanished, file_moved, file_excluded, file_tracked, retry_requested, store_replaced, "
+        "file_vanished, file_moved, file_excluded, file_described, file_tracked, retry_requested, store_replaced, "
         "upload_intended, import_intended, document_delete_intended, raw_delete_intended, gave_up"
     )
 
@@ -63,7 +63,8 @@ def test_a_refusal_of_a_stream_without_a_path_names_the_stream() -> None:
     refusal = refused(NEW, d.Tell(e.FileTouched(1, 2)))
     assert str(refusal) == (
         "s: file_touched is not allowed at version 0 in state untracked (The stream has events. That does not hold.); "
-        "allowed: file_discovered, upload_intended, import_intended, document_delete_intended, raw_delete_intended"
+        "allowed: file_discovered, file_described, upload_intended, import_intended, "
+        "document_delete_intended, raw_delete_intended"
     )
 
 
@@ -95,6 +96,8 @@ PENDING = e.DocumentSeen(e.DocumentFact(DOCUMENT, "STATE_PENDING", after().paylo
 DELETE = e.DocumentDeleteIntended(CALL, DOCUMENT, "superseded")
 GIVEN_UP = e.GaveUp("invalid argument")
 CHANGE = e.ContentChanged(8, 2, CHANGED, "text/markdown")
+DESCRIBED = e.FileDescribed({"year": 2024})
+IMPORT_DESCRIBED = e.ImportIntended(CALL, RAW, STORE, HASH, identity=after(DESCRIBED).payload)
 
 
 @pytest.mark.parametrize(
@@ -125,6 +128,16 @@ CHANGE = e.ContentChanged(8, 2, CHANGED, "text/markdown")
         ((*2 * (GIVEN_UP, e.RetryRequested(automatic=True)), GIVEN_UP), e.RetryRequested(automatic=True), False),
         ((*2 * (GIVEN_UP, e.RetryRequested(automatic=True)), GIVEN_UP), e.RetryRequested(), True),
         ((*2 * (GIVEN_UP, e.RetryRequested()), GIVEN_UP), e.RetryRequested(automatic=True), True),
+        # described: only as something else than before; reset: only what the store should hold
+        ((), DESCRIBED, True),
+        ((), e.FileDescribed(), False),
+        ((DESCRIBED,), DESCRIBED, False),
+        ((DESCRIBED,), e.FileDescribed(DESCRIBED.metadata, header="h", payload_hash=CHANGED), True),
+        ((DESCRIBED,), e.FileDescribed(), True),
+        ((), e.FileReset(), True),
+        ((e.FileVanished(),), e.FileReset(), False),
+        ((e.FileForgotten(),), e.FileReset(), False),
+        ((e.FileExcluded("unreadable"),), e.FileReset(), False),
         # an upload: only of these bytes, of this generation, and while nothing is open
         ((), UPLOAD, True),
         ((e.FileVanished(),), UPLOAD, False),
@@ -144,6 +157,11 @@ CHANGE = e.ContentChanged(8, 2, CHANGED, "text/markdown")
         ((UPLOAD, UPLOADED, CHANGE), IMPORT, False),
         ((UPLOAD, UPLOADED, IMPORT), IMPORT, False),
         ((UPLOAD, UPLOADED, PENDING), IMPORT, False),
+        ((UPLOAD, UPLOADED, DESCRIBED), IMPORT, False),
+        ((UPLOAD, UPLOADED, DESCRIBED), IMPORT_DESCRIBED, True),
+        ((UPLOAD, UPLOADED, IMPORT, DESCRIBED), IMPORT_DESCRIBED, True),
+        ((UPLOAD, UPLOADED), IMPORT_DESCRIBED, False),
+        ((UPLOAD, UPLOADED, e.FileReset()), IMPORT, False),
         ((UPLOAD, UPLOADED, e.RawGone(RAW, 0, "expired")), IMPORT, False),
         # indexed: only with the proof
         ((UPLOAD, UPLOADED, IMPORT), e.FileIndexed(DOCUMENT), False),

@@ -10,7 +10,7 @@ import pytest
 from objlib_fsm.core import decide as d
 from objlib_fsm.core import effects as fx
 from objlib_fsm.core import events as e
-from objlib_fsm.core.ids import EventId, OperationName
+from objlib_fsm.core.ids import EventId, OperationName, payload_id
 from objlib_fsm.core.outcomes import Failure, Outcome, Reason
 from objlib_fsm.core.policy import ATTEMPTS_MAX, LATER_S, SETTLE_S, after_s
 from objlib_fsm.core.record import Call
@@ -86,7 +86,7 @@ def test_a_raw_file_whose_end_the_service_did_not_name_is_imported_without_anoth
 def test_an_answer_for_an_import_that_was_counted_out_makes_it_look_again() -> None:
     file = indexed()
     file.report(d.Accepted(EventId("counted-out"), OperationName(f"{STORE}/operations/late")))
-    _, document = file.service.import_raw(OLD, file.clock.real_us, 0)
+    _, document = file.service.import_raw(payload_id(OLD), file.clock.real_us, 0)
     file.does(fx.ListDocuments)
     assert file.does(fx.DeleteDocument).document == document.name
     check_end(file)
@@ -94,7 +94,7 @@ def test_an_answer_for_an_import_that_was_counted_out_makes_it_look_again() -> N
 
 def test_an_operation_that_nobody_waits_for_any_more_still_names_its_document() -> None:
     file = indexed()
-    operation, document = file.service.import_raw(OLD, file.clock.real_us, 0)
+    operation, document = file.service.import_raw(payload_id(OLD), file.clock.real_us, 0)
     file.report(d.OperationFinished(operation.name, "done", document.name, "", 1, None, None))
     assert not file.record.settled
     settle(file)

@@ -8,7 +8,7 @@ import pytest
 from objlib_fsm.core import decide as d
 from objlib_fsm.core import effects as fx
 from objlib_fsm.core import events as e
-from objlib_fsm.core.ids import RawFileName
+from objlib_fsm.core.ids import RawFileName, payload_id
 from objlib_fsm.core.record import Role
 from objlib_fsm.core.table import State
 from tests.core.byhand import OLD, File, importing, indexed, uploaded
@@ -35,7 +35,7 @@ def test_a_stray_is_deleted_with_its_raw_files_and_can_explain_itself() -> None:
 
 def test_a_document_that_another_history_made_is_adopted_by_a_file_of_the_same_bytes() -> None:
     file = File()
-    stored = file.service.import_raw(OLD, file.clock.real_us, 0)[1]
+    stored = file.service.import_raw(payload_id(OLD), file.clock.real_us, 0)[1]
     (fact,) = file.shell.listing().documents
     file.report(d.DocumentFound(msgspec.structs.replace(fact, raw=RawFileName("files/before"))))
     assert file.at() is State.INDEXED

@@ -42,10 +42,12 @@ KIND_NAMES = {
     6: "file_moved",
     7: "file_excluded",
     8: "file_included",
+    9: "file_described",
     10: "file_forgotten",
     11: "file_tracked",
     12: "retry_requested",
     13: "file_pruned",
+    14: "file_reset",
     16: "store_replaced",
     20: "upload_intended",
     21: "import_intended",
@@ -88,6 +90,8 @@ KIND_NAMES = {
 }
 """On disk for ever: extend, never change."""
 
+ANEW = ("file_described", "file_reset")
+
 MOVES = {
     ("untracked", "upload_intended", "uploading"),
     ("untracked", "import_intended", "processing"),
@@ -115,6 +119,7 @@ MOVES = {
     ("indexed", "started_over", "untracked"),
     ("indexed", "store_replaced", "untracked"),
     ("failed", "content_changed", "untracked"),
+    *((state, event, "untracked") for state in ("uploading", "processing", "indexed", "failed") for event in ANEW),
     ("failed", "file_vanished", "untracked"),
     ("failed", "file_excluded", "untracked"),
     ("failed", "file_forgotten", "untracked"),
@@ -193,8 +198,8 @@ def test_families() -> None:
     assert {kind for kind in FILE_KINDS if kind.family in (Family.OUTCOME, Family.OBSERVATION)} == FACTS
     by_family = {family: [kind.value for kind in Kind if kind.family is family] for family in Family}
     assert by_family == {
-        Family.LOCAL: [1, 2, 3, 4, 5, 6, 7, 8],
-        Family.WISH: [10, 11, 12, 13, 16],
+        Family.LOCAL: [1, 2, 3, 4, 5, 6, 7, 8, 9],
+        Family.WISH: [10, 11, 12, 13, 14, 16],
         Family.INTENT: [20, 21, 22, 23],
         Family.OUTCOME: [30, 31, 32, 33, 34, 35, 36],
         Family.OBSERVATION: [40, 41, 42, 43, 44, 45, 46, 47],

@@ -40,7 +40,15 @@ _TELLS: Final = {
     Op.RETRY: e.RetryRequested(),
     Op.RETRY_FAILED: e.RetryRequested(automatic=True),
     Op.PRUNE: e.FilePruned(),
+    Op.RESET: e.FileReset(),
 }
+
+
+def described(n: int) -> e.FileDescribed:
+    """One of the descriptions that a file can have: with or without metadata, with or without a header."""
+    metadata = {"year": n % 3} if n % 3 else {}
+    header, payload_hash = ("A title\n", content_hash(3 + n % 2)) if n % 4 == 3 else ("", "")
+    return e.FileDescribed(metadata, {}, str(n), header, payload_hash)
 
 
 class Walk:
@@ -56,6 +64,8 @@ class Walk:
         self.seen_active: set[tuple[DocumentName, str]] = set()
         self.named: set[str] = set()
         self.meddled = False
+        self.held = False
+        """It has been indexed, and nobody but this program may have touched its document since."""
         self._calls = 0
         self._stray_raws: dict[DocumentName, RawFileName] = {}
         if stray:
@@ -120,6 +130,8 @@ class Walk:
                 self.tell(e.StoreReplaced(STORE))
             case Op.CHANGE:
                 self.tell(e.ContentChanged(8, 6, content_hash(step.n % 3), "text/markdown"))
+            case Op.DESCRIBE:
+                self.tell(described(step.n))
             case _:
                 self.tell(_TELLS[step.op])
 
@@ -174,9 +186,8 @@ class Walk:
         reports = self.shell.call(self.record, effect, call, step)
         self.clock.advance(step.after_s)
         if step.op is Op.PERFORM_AMID:
-            amid = tuple(_TELLS)
-            other = amid[step.n % (len(amid) + 1)] if step.n % (len(amid) + 1) < len(amid) else Op.CHANGE
-            self.take(Step(other, n=step.n))
+            amid = (*_TELLS, Op.CHANGE, Op.DESCRIBE)
+            self.take(Step(amid[step.n % len(amid)], n=step.n))
         if step.how not in (How.REPORT_LATE, *CRASH):
             self.report(*reports)
         if step.how not in CRASH:  # Outcomes may come late, and again; what a look-up showed is recorded at once.
@@ -207,6 +218,13 @@ class Walk:
             assert document is not None, "indexed without a document"
             assert document.payload == self.record.payload
             assert (document.name, self.record.payload) in self.seen_active, "indexed without having seen it ACTIVE"
+            self.held = True
+        replaced = any(isinstance(event, e.StoreReplaced) for event in events)
+        self.held = self.held and self.record.kept and not (self.meddled or replaced)
+        if self.held:
+            now_us = self.clock.real_us
+            stored = self.service.documents.values()
+            assert any(s.live(now_us) and s.state(now_us) == "STATE_ACTIVE" for s in stored), "absent from the store"
 
     def _remember(self, event: e.Event) -> None:
         facts: tuple[e.DocumentFact, ...] = ()

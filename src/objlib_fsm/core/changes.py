@@ -8,7 +8,7 @@ import msgspec
 
 from objlib_fsm.core import events as e
 from objlib_fsm.core import roles
-from objlib_fsm.core.ids import DocumentName, EventId, RawFileName, payload_id
+from objlib_fsm.core.ids import DocumentName, EventId, RawFileName
 from objlib_fsm.core.record import Call, Document, FileRecord, OpenCall, Raw, Role
 
 
@@ -24,6 +24,17 @@ def included(r: FileRecord) -> None:
     """Nothing stands against indexing it."""
     r.excluded = ""
     r.excluded_since_us = None
+
+
+def stand_for(r: FileRecord, payload_hash: str, *, anew: bool = False) -> None:
+    """Another document is wanted, made from those bytes; *anew*: from a raw file that is still to be sent."""
+    r.payload_hash = payload_hash
+    known = [raw for raw in r.raws if raw.payload == payload_hash]
+    r.generation = max((raw.generation + (raw.gone or anew) for raw in known), default=0)
+    r.imports_sent = 0
+    r.setbacks = r.failures = 0
+    withdraw(r)
+    assign(r)
 
 
 def present(r: FileRecord) -> None:
@@ -131,7 +142,7 @@ def know_documents(r: FileRecord, facts: Iterable[e.DocumentFact], at_us: int) -
 
 def found_document_of(r: FileRecord, payload: str) -> None:
     """A document that was not known is that of the oldest import of its payload."""
-    of = next((i for i in r.imports if payload_id(i.payload) == payload), None)
+    of = next((i for i in r.imports if i.payload == payload), None)
     r.imports = tuple([i for i in r.imports if i is not of])
 
 

@@ -14,7 +14,16 @@ from objlib_fsm.core import events as e
 from objlib_fsm.core import policy
 from objlib_fsm.core.effects import DeleteDocument, DeleteRaw, ImportRaw, Upload
 from objlib_fsm.core.fold import apply
-from objlib_fsm.core.ids import DocumentName, EventId, LibraryId, OperationName, RawFileName, StoreName, raw_file_for
+from objlib_fsm.core.ids import (
+    DocumentName,
+    EventId,
+    LibraryId,
+    OperationName,
+    RawFileName,
+    StoreName,
+    payload_id,
+    raw_file_for,
+)
 from objlib_fsm.core.machine import Rejected, check
 from objlib_fsm.core.outcomes import Failure, Outcome, Reason
 from objlib_fsm.core.record import Call, FileRecord
@@ -71,7 +80,6 @@ class Failed(msgspec.Struct, frozen=True, tag=True):
     call: EventId
     what: Call
     failure: Failure
-    payload: str = ""
 
 
 class RawFound(msgspec.Struct, frozen=True, tag=True):
@@ -213,7 +221,8 @@ def _intent(record: FileRecord, command: Begin) -> e.Event:
             command.batch or record.batch,
         )
     if isinstance(effect, ImportRaw):
-        return e.ImportIntended(call, effect.raw, command.store, effect.payload, attempt)
+        identity = "" if effect.identity == payload_id(effect.payload) else effect.identity
+        return e.ImportIntended(call, effect.raw, command.store, effect.payload, attempt, identity)
     if isinstance(effect, DeleteDocument):
         return e.DocumentDeleteIntended(call, effect.document, effect.why, attempt)
     return e.RawDeleteIntended(call, effect.raw, effect.why, attempt)
@@ -295,10 +304,10 @@ def _failed(record: FileRecord, call: EventId, what: Call, failure: Failure, now
 
 def _refused(record: FileRecord, report: Failed) -> bool:
     """Whether the service refused what the file waits for; an outcome that comes later than that decides nothing."""
-    if report.failure.outcome is not Outcome.REJECTED or report.payload != record.payload_hash:
+    if report.failure.outcome is not Outcome.REJECTED:
         return False
     calls = [call.id for call in record.calls if call.payload == record.payload_hash]
-    return report.call in calls or any(i.call == report.call for i in record.imports)
+    return report.call in calls or any(i.call == report.call and i.payload == record.payload for i in record.imports)
 
 
 def _verdict(r: FileRecord, report: Report | None, refused: bool) -> tuple[e.Event, ...]:
@@ -334,7 +343,7 @@ def _undecided(r: FileRecord) -> bool:
     """While the service may still hold what was begun, nothing is given up and nothing started over."""
     if r.calls or r.candidate is not None:
         return True
-    return any(i.payload == r.payload_hash for i in r.imports)
+    return any(i.payload == r.payload for i in r.imports)
 
 
 def _lost(report: RawLost | RawMissing, r: FileRecord) -> bool:

@@ -41,17 +41,21 @@ class AwaitActive(msgspec.Struct, frozen=True, tag=True):
 
 
 class ImportRaw(msgspec.Struct, frozen=True, tag=True):
-    """Make a document from the raw file."""
+    """Make a document from the raw file of the bytes ``payload``; it is to carry the short id ``identity``."""
 
     raw: RawFileName
     payload: str
+    identity: str
 
 
 class Poll(msgspec.Struct, frozen=True, tag=True):
-    """Ask for the operation until it says done or error, or the time for it, from ``began_at_us`` on, is over."""
+    """Ask for the operation until it says done or error, or the time for it, from ``began_at_us`` on, is over.
+
+    ``identity`` is the short id that its document carries.
+    """
 
     operation: OperationName
-    payload: str
+    identity: str
     began_at_us: int
 
 
@@ -147,13 +151,14 @@ def _unwanted(r: FileRecord) -> str:
 
 
 def _outlived_raw(r: FileRecord) -> Raw | None:
-    """A raw file of older bytes, once the document of the present ones is proven and the older documents are gone.
+    """A raw file of older bytes or from before a reset, once the present document is proven, the older ones gone.
 
     One that nobody saw is left to expire: its name may hold nothing.
     """
     if r.state is not State.INDEXED or not r.here:
         return None
-    return next((raw for raw in r.raws if raw.alive and raw.payload != r.payload_hash), None)
+    needed = (r.payload_hash, r.generation)
+    return next((raw for raw in r.raws if raw.alive and (raw.payload, raw.generation) != needed), None)
 
 
 def _doomed_document(r: FileRecord) -> Document | None:
@@ -179,7 +184,7 @@ def _onward(r: FileRecord, now_us: int) -> Effect:
     if call is not None:
         return LookUpRaw(RawFileName(call.target), call.payload, call.generation)
     for waiting in r.imports:
-        if waiting.payload == r.payload_hash:
+        if waiting.payload == r.payload:
             return _resolve(waiting, r.listed_at_us)
     raw = r.raw
     if raw is None:
@@ -188,7 +193,7 @@ def _onward(r: FileRecord, now_us: int) -> Effect:
         return Upload(r.payload_hash, r.generation)
     if raw.state != "ACTIVE":
         return AwaitActive(raw.name, raw.payload, raw.generation)
-    return _import(raw, now_us)
+    return _import(raw, r.payload, now_us)
 
 
 def _resolve(waiting: Import, listed_at_us: int) -> Effect:
@@ -210,7 +215,7 @@ def _of_payload(r: FileRecord) -> Document | None:
     return current if current is not None and current.payload == r.payload else None
 
 
-def _import(raw: Raw, now_us: int) -> Effect:
+def _import(raw: Raw, identity: str, now_us: int) -> Effect:
     """Import it, but look first when the local clock says that it is about to expire.
 
     The local clock may only cause a look-up: a raw file that the service showed after that moment is there.
@@ -219,4 +224,4 @@ def _import(raw: Raw, now_us: int) -> Effect:
         doubt_us = after_s(raw.expires_at_us, -EXPIRY_MARGIN_S)
         if now_us >= doubt_us > raw.seen_at_us:
             return LookUpRaw(raw.name, raw.payload, raw.generation)
-    return ImportRaw(raw.name, raw.payload)
+    return ImportRaw(raw.name, raw.payload, identity)

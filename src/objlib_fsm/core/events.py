@@ -9,7 +9,8 @@ Times are microseconds since 1970 UTC (``_at_us``), sizes bytes, hashes lower-ca
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Mapping
+from typing import Any, Final
 
 import msgspec
 
@@ -67,7 +68,10 @@ class ContentChanged(Event, frozen=True, omit_defaults=True):
 
 
 class FileTouched(Event, frozen=True, omit_defaults=True):
-    """Size or time differ from what was recorded, the bytes do not."""
+    """Size or time differ from what was recorded, the bytes do not.
+
+    ``basis`` when it is another and led to the same metadata (None: as it was); ``archive`` as in `FileDescribed`.
+    """
 
     kind = Kind.FILE_TOUCHED
     size_bytes: int
@@ -75,6 +79,8 @@ class FileTouched(Event, frozen=True, omit_defaults=True):
     inode: int = 0
     device: int = 0
     taken_at_us: int = 0
+    basis: str | None = None
+    archive: Mapping[str, Any] = {}
 
 
 class FileVanished(Event, frozen=True, omit_defaults=True):
@@ -128,6 +134,21 @@ class FileIncluded(Event, frozen=True, omit_defaults=True):
     taken_at_us: int = 0
 
 
+class FileDescribed(Event, frozen=True, omit_defaults=True):
+    """The document is to carry ``metadata``, and the bytes sent are ``header`` and then the file.
+
+    ``payload_hash`` is of both together, empty without a header.  ``archive`` is what else was said of the file: it
+    stays here and is not sent.  ``basis`` says what all this was made from besides the bytes.
+    """
+
+    kind = Kind.FILE_DESCRIBED
+    metadata: Mapping[str, str | int | float | tuple[str, ...]] = {}
+    archive: Mapping[str, Any] = {}
+    basis: str = ""
+    header: str = ""
+    payload_hash: str = ""
+
+
 class FileForgotten(Event, frozen=True, omit_defaults=True):
     """Somebody wants it out of the store, and the path left alone."""
 
@@ -163,6 +184,12 @@ class StoreReplaced(Event, frozen=True, omit_defaults=True):
     store: StoreName
 
 
+class FileReset(Event, frozen=True, omit_defaults=True):
+    """Somebody wants its bytes sent anew, and another document in place of the one that is there."""
+
+    kind = Kind.FILE_RESET
+
+
 class UploadIntended(Event, frozen=True, omit_defaults=True):
     """About to send ``size_bytes`` bytes under ``raw``.  ``call`` is this event's own id."""
 
@@ -178,7 +205,10 @@ class UploadIntended(Event, frozen=True, omit_defaults=True):
 
 
 class ImportIntended(Event, frozen=True, omit_defaults=True):
-    """About to import ``raw`` into ``store``."""
+    """About to import ``raw`` into ``store``.
+
+    ``identity`` is the short id that the document is to carry, empty when it is that of ``payload`` alone.
+    """
 
     kind = Kind.IMPORT_INTENDED
     call: EventId
@@ -186,6 +216,7 @@ class ImportIntended(Event, frozen=True, omit_defaults=True):
     store: StoreName
     payload: str
     attempt: int = 1
+    identity: str = ""
 
 
 class DocumentDeleteIntended(Event, frozen=True, omit_defaults=True):
@@ -337,8 +368,8 @@ class OperationEnded(Event, frozen=True, omit_defaults=True):
 class DocumentFact(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """A document as the service showed it.
 
-    ``payload`` is the short payload id it carries, empty for none.  ``raw`` is the raw file that it was made from, only
-    where the file's history does not know it: without it a citation could not be traced back.
+    ``payload`` is the short id it carries (`ids.document_id`), empty for none.  ``raw`` is the raw file that it was
+    made from, only where the file's history does not know it: without it a citation could not be traced back.
     """
 
     name: DocumentName

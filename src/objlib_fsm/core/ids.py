@@ -14,8 +14,10 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final, NewType
+
+import msgspec
 
 StreamId = NewType("StreamId", str)
 """One file's history: 16 lower-case base32 characters (80 random bits), given when the file is discovered."""
@@ -40,6 +42,9 @@ OperationName = NewType("OperationName", str)
 
 DocumentName = NewType("DocumentName", str)
 """``fileSearchStores/{store}/documents/{id}``, always in full."""
+
+MetadataValue = str | int | float | Sequence[str]
+"""What one key of a document's metadata holds."""
 
 SHORT_ID_BYTES: Final = 10
 """80 bits: two million files collide with a probability below 1e-11."""
@@ -123,11 +128,26 @@ def raw_file_for(library: LibraryId, stream: StreamId, payload_hash: str, genera
 
 
 def payload_id(payload_hash: str) -> str:
-    """The short form of a payload hash that a document carries in its metadata: its first 80 bits.
+    """The short form of a payload hash: its first 80 bits.
 
     Empty for the empty hash of a file whose bytes nobody has read.
     """
     return payload_hash[:PAYLOAD_ID_CHARS]
+
+
+def metadata_hash(metadata: Mapping[str, MetadataValue]) -> str:
+    """SHA-256 of the metadata in a form that does not depend on the order of its keys; empty for none."""
+    return hashlib.sha256(msgspec.json.encode(metadata, order="sorted")).hexdigest() if metadata else ""
+
+
+def document_id(payload_hash: str, described: str = "", resets: int = 0) -> str:
+    """What a document stands for, in 80 bits: these bytes, described by metadata of this hash, after so many resets.
+
+    Without metadata and resets it is `payload_id`, so that documents from before there were any keep their meaning.
+    """
+    if not (described or resets) or not payload_hash:
+        return payload_id(payload_hash)
+    return hashlib.sha256(f"{payload_hash}\n{described}\n{resets}".encode("ascii")).hexdigest()[:PAYLOAD_ID_CHARS]
 
 
 def _checked(form: re.Pattern[str], text: str, kind: str) -> str:

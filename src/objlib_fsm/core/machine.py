@@ -16,6 +16,7 @@ from transitions import EventData, Machine, MachineError
 
 from objlib_fsm.core import events as e
 from objlib_fsm.core import policy
+from objlib_fsm.core.ids import metadata_hash, payload_id
 from objlib_fsm.core.record import FileRecord, Role
 from objlib_fsm.core.table import FACTS, FILE_KINDS, INITIAL, TRANSITIONS, Kind, State
 
@@ -74,6 +75,16 @@ def _is_here(record: FileRecord, event: e.Event) -> bool:
     return record.version > 0 and record.here
 
 
+def _describes_anew(record: FileRecord, event: e.Event) -> bool:
+    """The metadata or the bytes to send are others than before."""
+    return (
+        isinstance(event, e.FileDescribed)
+        and record.version > 0
+        and (event.payload_hash or record.source_hash, metadata_hash(event.metadata))
+        != (record.payload_hash, record.metadata_hash)
+    )
+
+
 def _may_upload(record: FileRecord, event: e.Event) -> bool:
     """The file is here, the bytes are the recorded ones, and no upload's outcome is open."""
     return (
@@ -87,17 +98,18 @@ def _may_upload(record: FileRecord, event: e.Event) -> bool:
 
 
 def _may_import(record: FileRecord, event: e.Event) -> bool:
-    """The file is here, its raw file is ACTIVE, and no import of these bytes is open."""
+    """The file is here, its raw file is ACTIVE, and no import of the same is open."""
     raw = record.raw
     return (
         isinstance(event, e.ImportIntended)
         and _is_here(record, event)
         and event.payload == record.payload_hash
+        and (event.identity or payload_id(event.payload)) == record.payload
         and raw is not None
         and raw.name == event.raw
         and raw.state == "ACTIVE"
         and record.candidate is None
-        and not any(i.payload == record.payload_hash for i in record.imports)
+        and not any(i.payload == record.payload for i in record.imports)
     )
 
 
@@ -142,6 +154,7 @@ GUARDS: Final[dict[str, Guard]] = {
         _is_away,
         _is_here,
         _may_retry,
+        _describes_anew,
         _may_upload,
         _may_import,
         _is_proven,

@@ -6,10 +6,11 @@
 from __future__ import annotations
 
 import enum
+from collections.abc import Mapping
 
 import msgspec
 
-from objlib_fsm.core.ids import DocumentName, EventId, OperationName, RawFileName, StreamId, payload_id
+from objlib_fsm.core.ids import DocumentName, EventId, OperationName, RawFileName, StreamId, document_id
 from objlib_fsm.core.outcomes import Outcome, Reason
 from objlib_fsm.core.paths import LibraryPath
 from objlib_fsm.core.table import INITIAL, State
@@ -46,7 +47,8 @@ class Role(enum.StrEnum):
 
 
 class Document(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
-    """A document ever known.  ``payload`` is the short payload id, ``state`` the service's word."""
+    """A document ever known.  ``payload`` is the short id of what it stands for (`ids.document_id`), ``state`` the
+    service's word."""
 
     name: DocumentName
     state: str
@@ -93,7 +95,10 @@ class OpenCall(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
 
 
 class Import(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
-    """An import whose document is not known yet.  ``at_us`` is the last moment it may have been on its way."""
+    """An import whose document is not known yet.
+
+    ``payload`` is the short id that the document carries; ``at_us`` the last moment it may have been on its way.
+    """
 
     call: EventId
     payload: str
@@ -118,6 +123,9 @@ class Problem(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
 class FileRecord(msgspec.Struct, omit_defaults=True, gc=False):
     """One file as its events tell it.
 
+    ``source_hash`` is of the bytes on disk, ``payload_hash`` of the bytes sent: ``header`` and then the file.
+    ``metadata`` goes with the document; ``basis`` says what header and metadata were made from besides the bytes,
+    empty for nothing.  ``resets`` counts how often somebody wanted another document of the same.
     ``version`` counts its events.  ``attempts`` are the failed calls at the present step, ``look_ups`` the look-ups in
     a row that were of no use: they make it wait, never give up.  ``setbacks`` are the imports, documents and raw files
     of this payload that the service itself gave up, ``imports_sent`` how often this payload was imported since all of
@@ -138,6 +146,11 @@ class FileRecord(msgspec.Struct, omit_defaults=True, gc=False):
     device: int = 0
     source_hash: str = ""
     payload_hash: str = ""
+    header: str = ""
+    metadata: Mapping[str, str | int | float | tuple[str, ...]] = {}
+    metadata_hash: str = ""
+    basis: str = ""
+    resets: int = 0
     mime_type: str = ""
     excluded: str = ""
     wanted: bool = True
@@ -177,8 +190,8 @@ class FileRecord(msgspec.Struct, omit_defaults=True, gc=False):
 
     @property
     def payload(self) -> str:
-        """The short id of the current payload, empty while there is none."""
-        return payload_id(self.payload_hash) if self.payload_hash else ""
+        """The short id of what its document must stand for, empty while its bytes are not known."""
+        return document_id(self.payload_hash, self.metadata_hash, self.resets)
 
     @property
     def stray(self) -> bool:

@@ -13,7 +13,7 @@ import msgspec
 
 from objlib_fsm.core import changes as change
 from objlib_fsm.core import events as e
-from objlib_fsm.core.ids import payload_id
+from objlib_fsm.core.ids import metadata_hash, payload_id
 from objlib_fsm.core.outcomes import Outcome, Reason
 from objlib_fsm.core.policy import SETTLE_S, after_s
 from objlib_fsm.core.record import Call, Document, FileRecord, Import, OpenCall, Problem, Raw, Role
@@ -36,18 +36,16 @@ def _content_changed(r: FileRecord, ev: e.ContentChanged, at_us: int) -> None:
     change.stat(r, ev)
     change.included(r)
     change.present(r)
-    r.source_hash = r.payload_hash = ev.source_hash
+    r.source_hash = ev.source_hash
+    r.header = ""
     r.mime_type = ev.mime_type
-    known = [raw for raw in r.raws if raw.payload == ev.source_hash]
-    r.generation = max((raw.generation + raw.gone for raw in known), default=0)
-    r.imports_sent = 0
-    r.setbacks = r.failures = 0
-    change.withdraw(r)
-    change.assign(r)
+    change.stand_for(r, ev.source_hash)
 
 
 def _touched(r: FileRecord, ev: e.FileTouched, at_us: int) -> None:
     change.stat(r, ev)
+    if ev.basis is not None:
+        r.basis = ev.basis
 
 
 def _vanished(r: FileRecord, ev: e.FileVanished, at_us: int) -> None:
@@ -84,6 +82,14 @@ def _included(r: FileRecord, ev: e.FileIncluded, at_us: int) -> None:
     change.present(r)
 
 
+def _described(r: FileRecord, ev: e.FileDescribed, at_us: int) -> None:
+    r.metadata = ev.metadata
+    r.metadata_hash = metadata_hash(ev.metadata)
+    r.basis = ev.basis
+    r.header = ev.header
+    change.stand_for(r, ev.payload_hash or r.source_hash)
+
+
 def _forgotten(r: FileRecord, ev: e.FileForgotten, at_us: int) -> None:
     r.wanted = False
     change.withdraw(r)
@@ -110,6 +116,11 @@ def _store_replaced(r: FileRecord, ev: e.StoreReplaced, at_us: int) -> None:
     change.replace_store(r, at_us)
 
 
+def _reset(r: FileRecord, ev: e.FileReset, at_us: int) -> None:
+    r.resets += 1
+    change.stand_for(r, r.payload_hash, anew=True)
+
+
 def _upload_intended(r: FileRecord, ev: e.UploadIntended, at_us: int) -> None:
     r.calls = (
         *[call for call in r.calls if call.what is not Call.UPLOAD],
@@ -124,7 +135,7 @@ def _upload_intended(r: FileRecord, ev: e.UploadIntended, at_us: int) -> None:
 def _import_intended(r: FileRecord, ev: e.ImportIntended, at_us: int) -> None:
     if r.imports_sent or r.imports:
         r.settled = False
-    r.imports = (*r.imports, Import(ev.call, ev.payload, ev.raw, at_us))
+    r.imports = (*r.imports, Import(ev.call, ev.identity or payload_id(ev.payload), ev.raw, at_us))
     r.imports_sent += 1
     change.sent_import(r, ev.call, at_us)
     r.due_at_us = None
@@ -250,7 +261,7 @@ def _operation_ended(r: FileRecord, ev: e.OperationEnded, at_us: int) -> None:
         r.imports = tuple([i for i in r.imports if i is not of])
         if ev.document not in [d.name for d in r.documents]:
             r.settled = r.settled and of is not None
-            change.add_document(r, ev.document, payload_id(of.payload) if of is not None else "", at_us)
+            change.add_document(r, ev.document, of.payload if of is not None else "", at_us)
     elif of is not None:
         r.imports = tuple([msgspec.structs.replace(i, ended=ev.result) if i is of else i for i in r.imports])
         r.problem = Problem(Call.POLL, Outcome.UNCERTAIN, Reason.OTHER, at_us, ev.message or ev.result)
@@ -279,9 +290,9 @@ def _documents_listed(r: FileRecord, ev: e.DocumentsListed, at_us: int) -> None:
         i
         for i in r.imports
         if after_s(i.at_us, SETTLE_S) > ev.began_at_us
-        or (going_on and i.payload == r.payload_hash and i.operation is not None and not i.ended)
+        or (going_on and i.payload == r.payload and i.operation is not None and not i.ended)
     )
-    lost = [i for i in r.imports if i not in waiting and i.operation is not None and i.payload == r.payload_hash]
+    lost = [i for i in r.imports if i not in waiting and i.operation is not None and i.payload == r.payload]
     r.setbacks += going_on and bool(lost)
     r.imports = waiting
     if not waiting and after_s(r.last_import_at_us, SETTLE_S) <= ev.began_at_us:
@@ -347,11 +358,13 @@ STEPS: Final[dict[Kind, Step]] = {
     Kind.FILE_MOVED: _moved,
     Kind.FILE_EXCLUDED: _excluded,
     Kind.FILE_INCLUDED: _included,
+    Kind.FILE_DESCRIBED: _described,
     Kind.FILE_FORGOTTEN: _forgotten,
     Kind.FILE_TRACKED: _tracked,
     Kind.RETRY_REQUESTED: _retry,
     Kind.FILE_PRUNED: _pruned,
     Kind.STORE_REPLACED: _store_replaced,
+    Kind.FILE_RESET: _reset,
     Kind.UPLOAD_INTENDED: _upload_intended,
     Kind.IMPORT_INTENDED: _import_intended,
     Kind.DOCUMENT_DELETE_INTENDED: _document_delete_intended,

@@ -78,11 +78,13 @@ class Kind(enum.IntEnum):
     FILE_MOVED = 6
     FILE_EXCLUDED = 7
     FILE_INCLUDED = 8
+    FILE_DESCRIBED = 9
 
     FILE_FORGOTTEN = 10
     FILE_TRACKED = 11
     RETRY_REQUESTED = 12
     FILE_PRUNED = 13
+    FILE_RESET = 14
     STORE_REPLACED = 16
 
     UPLOAD_INTENDED = 20
@@ -207,6 +209,16 @@ TRANSITIONS: Final[tuple[Transition, ...]] = (
     Transition(_I, Kind.FILE_EXCLUDED, _I, "is_known", "the document stays until a prune"),
     Transition(_F, Kind.FILE_EXCLUDED, _U, "is_known", "what excludes it replaces the reason for giving up"),
     *_every(Kind.FILE_INCLUDED, "the reason for leaving it out is gone", "is_excluded"),
+    *(
+        Transition(
+            state,
+            Kind.FILE_DESCRIBED,
+            _U,
+            "describes_anew",
+            "it is described otherwise, which takes another document",
+        )
+        for state in State
+    ),
     # Wishes: what a person asked for.
     *(
         Transition(state, Kind.FILE_FORGOTTEN, _U, "is_wanted", "its document and raw file are to be deleted")
@@ -222,6 +234,10 @@ TRANSITIONS: Final[tuple[Transition, ...]] = (
     Transition(_P, Kind.STORE_REPLACED, _U, "is_known", "its document is gone with the old store"),
     Transition(_I, Kind.STORE_REPLACED, _U, "is_known", "its document is gone with the old store"),
     Transition(_F, Kind.STORE_REPLACED, _F, "is_known", "the reason for giving up was not the store"),
+    *(
+        Transition(state, Kind.FILE_RESET, _U, "is_here", "its bytes are sent anew, for another document")
+        for state in State
+    ),
     # Intents: durable before the call.
     Transition(_U, Kind.UPLOAD_INTENDED, _UP, "may_upload", "its bytes are about to be sent"),
     Transition(_UP, Kind.UPLOAD_INTENDED, _UP, "may_upload", "the earlier upload did not arrive"),

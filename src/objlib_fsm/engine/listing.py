@@ -22,12 +22,13 @@ LISTING_SPACING_S: Final = 15.0
 
 
 def fact_of(record: FileRecord, document: RemoteDocument) -> DocumentFact:
-    """What the service showed, with the payload from our metadata or, without it, from the raw file's id."""
+    """What the service showed, with what it stands for from our metadata or, without it, from the raw file's id."""
     payload = document.identity.payload if document.identity is not None else ""
     if not payload:
         for raw in record.raws:
             if raw.name == f"files/{document.display_name}":
-                payload = payload_id(raw.payload)
+                waiting = (i.payload for i in record.imports if i.raw == raw.name)
+                payload = next(waiting, payload_id(raw.payload))
     return DocumentFact(document.name, document.state, payload, document.created_at_us)
 
 

@@ -6,7 +6,7 @@ written until they end.  A loop that is told to stop returns no report, and the 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Final
 
 import anyio
@@ -15,7 +15,7 @@ from objlib_fsm.core import decide as d
 from objlib_fsm.core import effects as fx
 from objlib_fsm.core import policy
 from objlib_fsm.core.events import DocumentFact
-from objlib_fsm.core.ids import DocumentName, EventId, LibraryId, RawFileName, StoreName, payload_id, raw_file_for
+from objlib_fsm.core.ids import DocumentName, EventId, LibraryId, RawFileName, StoreName, raw_file_for
 from objlib_fsm.core.outcomes import Failure, Outcome, Reason
 from objlib_fsm.core.record import Call, FileRecord
 from objlib_fsm.engine.clock import Clock
@@ -24,6 +24,7 @@ from objlib_fsm.engine.listing import SharedListing, fact_of
 from objlib_fsm.engine.store import check_store
 from objlib_fsm.library.names import display_name
 from objlib_fsm.library.payload import Payload
+from objlib_fsm.remote.identity import LIBRARY_KEY, PAYLOAD_KEY, STREAM_KEY
 from objlib_fsm.remote.pacing import Pace as Pace
 from objlib_fsm.remote.port import CallFailed, DocumentState, RawFile, RawState, Remote
 
@@ -79,7 +80,7 @@ class Performer:
                     return found
                 # The name is taken and shows nothing (an expired file's, or another's): only the next one helps.
                 return (d.RawLost(name, effect.generation, "conflict", failed.failure.message),)
-            return (self._failed(call, Call.UPLOAD, failed.failure, effect.payload),)
+            return (self._failed(call, Call.UPLOAD, failed.failure),)
         self._pace.observe(None)
         arrived = d.Uploaded(
             call, raw.name, effect.payload, effect.generation, raw.state, raw.size_bytes, raw.expires_at_us
@@ -89,21 +90,22 @@ class Performer:
 
     async def import_raw(self, record: FileRecord, effect: fx.ImportRaw, call: EventId) -> Reports:
         """Begin to make the document."""
-        identity: Mapping[str, str] = {
-            "objlib_library": self._library,
-            "objlib_stream": record.stream,
-            "objlib_payload": payload_id(effect.payload),
+        metadata = {
+            **record.metadata,
+            LIBRARY_KEY: self._library,
+            STREAM_KEY: record.stream,
+            PAYLOAD_KEY: effect.identity,
         }
         try:
-            operation = await self._remote.import_raw(self._store, effect.raw, identity)
+            operation = await self._remote.import_raw(self._store, effect.raw, metadata)
         except CallFailed as failed:
             failure = failed.failure
-            report = self._failed(call, Call.IMPORT, failure, effect.payload)
+            report = self._failed(call, Call.IMPORT, failure)
             if failure.reason not in (Reason.GONE, Reason.FORBIDDEN):
                 return (report,)
             await check_store(self._clock, self._remote, self._store)
             generation = next((raw.generation for raw in record.raws if raw.name == effect.raw), record.generation)
-            passing = d.Failed(call, Call.IMPORT, _passing(failure), effect.payload)
+            passing = d.Failed(call, Call.IMPORT, _passing(failure))
             return (passing, d.RawLost(effect.raw, generation, "expired", failure.message))
         self._pace.observe(None)
         return (d.Accepted(call, operation),)
@@ -180,7 +182,7 @@ class Performer:
                 return ()
             now_us = self._clock.now_us()
             if polls and now_us >= policy.after_s(effect.began_at_us, waits.listing_after_s):
-                seen = await self._seen_in_listing(record, effect.payload, now_us)
+                seen = await self._seen_in_listing(record, effect.identity, now_us)
                 if seen is not None:
                     return (d.DocumentFound(seen),)
             polls, first_us = polls + 1, first_us or now_us
@@ -268,19 +270,19 @@ class Performer:
             return (d.LookUpFailed(Call.LOOK_UP_DOCUMENT, failed.failure),)
         return (d.DocumentFound(fact_of(record, document)),)
 
-    async def _seen_in_listing(self, record: FileRecord, payload: str, now_us: int) -> DocumentFact | None:
+    async def _seen_in_listing(self, record: FileRecord, identity: str, now_us: int) -> DocumentFact | None:
         not_before_us = policy.after_s(now_us, -self._waits.listing_every_s)
         try:
             await self._listing.begun_after(not_before_us)
         except CallFailed as failed:
             self._raise_halt(failed.failure)
             return None
-        fact = self._listing.seen(record, payload_id(payload))
+        fact = self._listing.seen(record, identity)
         return fact if fact is not None and fact.state in (DocumentState.ACTIVE, DocumentState.FAILED) else None
 
-    def _failed(self, call: EventId, what: Call, failure: Failure, payload: str = "") -> d.Failed:
+    def _failed(self, call: EventId, what: Call, failure: Failure) -> d.Failed:
         self._pace.observe(failure)
-        return d.Failed(call, what, failure, payload)
+        return d.Failed(call, what, failure)
 
     def _raise_halt(self, failure: Failure) -> None:
         """After a look-up that failed."""

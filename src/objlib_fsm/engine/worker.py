@@ -235,7 +235,7 @@ class Worker:
             if uploaded.state == "ACTIVE" and uploaded.payload == record.payload_hash:
                 try:
                     return await self._mutate(
-                        record, fx.ImportRaw(uploaded.raw, uploaded.payload), batch, None, uploaded
+                        record, fx.ImportRaw(uploaded.raw, uploaded.payload, record.payload), batch, None, uploaded
                     )
                 except Moved:
                     record = self._journal.reload(record.stream)
