@@ -27,6 +27,7 @@ WRITTEN_BY: Final = {
     "batch_started": "`run --json`",
     "batch_ended": "`run --json`",
     "waiting": "`run --json`, when nothing can be done for a while",
+    "prune": "`run --prune --json`, after the scan",
     "plan": "`run --dry-run --json`",
     "status": "`status --json`",
     "replay": "`replay --json`",

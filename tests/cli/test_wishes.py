@@ -170,3 +170,25 @@ def test_what_makes_no_sense_is_said_and_nothing_recorded(own: Place) -> None:
     assert "is forgotten already" in own.ok("forget", "moon.md").out
     assert "objlib-fsm track" in own.ok("retry", "moon.md").out
     assert own.run("retry", "moon.md", "--cause", "x").code == 2
+
+
+def test_three_runs_may_give_a_file_up_then_it_is_parked(place: Place, emulator: str) -> None:
+    for name in ("a.md", "b.md"):
+        place.write(name, f"{name} speaks.\n")
+    rule = {"fault": "F8", "endpoint": "stores.import", "message": INVALID, "count": 3}
+    send = ("run", "--endpoint", emulator, *FAST)
+    assert place.run(*send, "docs", "--limit", "1").code == 4
+    ask(emulator, "faults", rule)
+    assert place.run(*send).code == 3
+    assert place.run(*send).code == 3, "a plain run leaves it alone"
+    dry = place.ok(*send, "--retry-failed", "--dry-run", "--json").json
+    assert dry["files"] == 1
+    for failures in (1, 2):
+        again = place.run(*send, "--retry-failed")
+        assert (again.code, "1 failed file to be tried again" in again.err) == (3, True), failures
+    parked = place.run(*send, "--retry-failed")
+    assert parked.code == 3
+    assert "1 file parked after three runs; objlib-fsm retry" in parked.err
+    assert place.ok(*send, "--retry-failed", "--dry-run", "--json").json["files"] == 0
+    place.ok("retry")
+    assert place.ok(*send, "--json").lines[-1]["indexed"] == 2

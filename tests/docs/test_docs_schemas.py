@@ -49,6 +49,7 @@ def documents(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
     found += run(folder, "run", "notes")
     (notes / "backup.txt").write_text("Backups are kept for 30 days.\n")
     for arguments in (
+        ("run", "--prune"),
         ("scan",),
         ("run",),
         ("status",),

@@ -112,6 +112,26 @@ class Waiting(Message, frozen=True, kw_only=True, tag="waiting"):
     files: int
 
 
+class Away(msgspec.Struct, frozen=True):
+    """A file that is missing or left out, and since when."""
+
+    file: str
+    why: str
+    since: str
+
+
+class Prune(Message, frozen=True, kw_only=True, tag="prune"):
+    """What ``--prune`` deletes: ``documents`` in all, ``allowed`` without typed consent; ``first`` are the first files.
+
+    With ``--dry-run`` it is only what would be deleted.
+    """
+
+    files: int
+    documents: int
+    allowed: int
+    first: list[Away]
+
+
 class Plan(Message, frozen=True, kw_only=True, tag="plan"):
     """What a run would send: ``--dry-run``.  Price in US dollars; ``first`` are the first files."""
 
@@ -125,6 +145,7 @@ class Plan(Message, frozen=True, kw_only=True, tag="plan"):
     backend: str
     first: list[str]
     exit_code: int = 0
+    prune: Prune | None = None
 
 
 class Holder(msgspec.Struct, frozen=True):
@@ -339,6 +360,7 @@ MESSAGES: Final = (
     BatchStarted,
     BatchEnded,
     Waiting,
+    Prune,
     Plan,
     Status,
     Replay,

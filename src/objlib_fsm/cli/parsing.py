@@ -8,6 +8,7 @@ own.
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final, Literal, get_args, get_origin
@@ -59,15 +60,17 @@ class _Converter:
             if text not in words:
                 raise ValueError(f"{text!r} is not one of {', '.join(words)}")
             return text
-        if self._type is int:
+        if self._type in (int, float):
             return self._number(text)
         return Path(text) if self._type is Path else text
 
-    def _number(self, text: str) -> int:
+    def _number(self, text: str) -> float:
         try:
-            number = int(text)
+            number: float = self._type(text)
+            if not math.isfinite(number):
+                raise ValueError
         except ValueError:
-            raise ValueError(f"{text!r} is not a whole number") from None
+            raise ValueError(f"{text!r} is not a {'whole ' if self._type is int else ''}number") from None
         low, high = self._info.min, self._info.max
         if (low is not None and number < low) or (high is not None and number > high):
             most = f"{low} or more" if high is None else f"from {low} to {high}"

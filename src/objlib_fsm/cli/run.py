@@ -22,6 +22,8 @@ Examples:
   objlib-fsm run                        go on, after a crash as well as after a change
   objlib-fsm run docs/ --dry-run        what would be sent, what it costs, how long it takes
   objlib-fsm run --limit 20 --yes       twenty files, without a question
+  objlib-fsm run --retry-failed         another attempt at what failed; after three runs a file is parked
+  objlib-fsm run --prune --dry-run      which documents of missing or left out files would go
   objlib-fsm run --json | tail -1 | jq .failed
 
 Without an API key the files go to a local store, and nothing leaves this machine. Ctrl-C lets what is under way end;
@@ -45,6 +47,9 @@ class Wish:
     limit: int | None
     yes: bool
     dry_run: bool
+    prune: bool = False
+    confirm: str | None = None
+    retry_failed: bool = False
 
 
 @shared(service=True)
@@ -76,9 +81,36 @@ def command(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would be sent, and change nothing.", show_default=False)
     ] = False,
+    retry_failed: Annotated[
+        bool, typer.Option("--retry-failed", help="Try failed files again, unless parked.", show_default=False)
+    ] = False,
+    prune: Annotated[
+        bool,
+        typer.Option("--prune", help="Delete documents of files long missing or left out.", show_default=False),
+    ] = False,
+    missing_days: Annotated[
+        float | None,
+        typer.Option("--missing-days", min=0, metavar="DAYS", help="How long is long, for --prune; default 7."),
+    ] = None,
+    max_delete: Annotated[
+        int | None,
+        typer.Option(
+            "--max-delete", min=0, metavar="N", help="Documents that may go without typed consent; default 10 %, 100."
+        ),
+    ] = None,
+    confirm: Annotated[
+        str | None,
+        typer.Option("--confirm", metavar="WORD", help="Typed consent: the number of documents, or the store's name."),
+    ] = None,
 ) -> ExitCode:
     """Run."""
     from objlib_fsm.cli.running import carry_out
 
-    inv.give(concurrency=concurrency, polls=polls, batch_size=batch_size)
-    return carry_out(inv, Wish(library, limit, yes, dry_run))
+    inv.give(
+        concurrency=concurrency,
+        polls=polls,
+        batch_size=batch_size,
+        missing_days=missing_days,
+        max_delete=max_delete,
+    )
+    return carry_out(inv, Wish(library, limit, yes, dry_run, prune, confirm, retry_failed))

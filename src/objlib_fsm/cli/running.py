@@ -19,7 +19,8 @@ from objlib_fsm.cli.live import view_for
 from objlib_fsm.cli.options import Invocation, NotThere, WrongUse
 from objlib_fsm.cli.place import library_root, log_path, own_paths, reading, remembered_root
 from objlib_fsm.cli.plan import consent, nothing_sent_yet, spent_today, to_send
-from objlib_fsm.cli.render import iso, when
+from objlib_fsm.cli.prune import prune
+from objlib_fsm.cli.render import count, iso, when
 from objlib_fsm.cli.report import scan_lines, scan_message, show_summary, summary_message
 from objlib_fsm.cli.run import Wish
 from objlib_fsm.cli.shell import opened_shell
@@ -29,6 +30,7 @@ from objlib_fsm.engine import progress as notices
 from objlib_fsm.engine.runner import Stop
 from objlib_fsm.engine.session import Options, Session, Shell, Summary, counts, scan
 from objlib_fsm.engine.store import DEFAULT_DISPLAY_NAME
+from objlib_fsm.engine.wishing import retry_failed
 
 SCAN_TOLD_EVERY_S = 5.0
 
@@ -48,7 +50,7 @@ def carry_out(inv: Invocation, wish: Wish) -> ExitCode:
         )
     choice = choose(inv, pin)
     if wish.dry_run:
-        return dry_run(inv, choice, root, log, wish.limit)
+        return dry_run(inv, wish, choice, root, log)
     ask = first and not choice.local and not wish.yes
     if ask and (sys.stdin is None or not sys.stdin.isatty()):
         raise WrongUse(
@@ -105,6 +107,9 @@ class _Work:
                 self._tell(scan_message(scanned, self.root, 0))
             for line in scan_lines(scanned):
                 console.say(line)
+            if not await self._take_down(session):
+                console.say("nothing was deleted and nothing was sent")
+                return ExitCode.LATER
             if ask:
                 price = self.settings.prices.usd_per_million_tokens
                 estimate = to_send(shell.log, self.wish.limit, self.choice.tier, price)
@@ -133,6 +138,18 @@ class _Work:
             problems.report(console, problems.problem_of(self.stop.halted))
         assert self.summary is not None
         return ExitCode(self.summary.exit_code)
+
+    async def _take_down(self, session: Session) -> bool:
+        """Record what this run is to do besides; False when the consent to it was refused."""
+        shell, wish = self.shell, self.wish
+        if wish.prune and not await prune(self.inv, session.journal, shell.log, shell.clock.now_us(), wish.confirm):
+            return False
+        if wish.retry_failed:
+            tried, parked = await retry_failed(session.journal, shell.log)
+            self.console.say(f"{count(tried, 'failed file')} to be tried again")
+            if parked:
+                self.console.say(f"{count(parked, 'file')} parked after three runs; objlib-fsm retry brings them back")
+        return True
 
     def _drain(self) -> None:
         self.stop.draining = True

@@ -14,9 +14,12 @@ import msgspec
 from objlib_fsm.core import events as e
 from objlib_fsm.core.decide import Tell
 from objlib_fsm.core.machine import Rejected
+from objlib_fsm.core.policy import parked
 from objlib_fsm.core.record import FileRecord
+from objlib_fsm.core.table import State
 from objlib_fsm.engine.journal import Journal, NotAllowed
 from objlib_fsm.log.contract import AppendRefused, VersionConflict
+from objlib_fsm.log.sqlite import SqliteReader
 
 GROUP: Final = 500
 """Files appended at once: one sync for all, and memory stays small."""
@@ -46,6 +49,13 @@ async def wish(journal: Journal, records: Sequence[FileRecord], event: e.Event) 
     for start in range(0, len(records), GROUP):
         await _wish_group(journal, records[start : start + GROUP], event, wished)
     return wished
+
+
+async def retry_failed(journal: Journal, log: SqliteReader) -> tuple[int, int]:
+    """Ask for another attempt at every failed file that is not parked; how many these are, and how many are parked."""
+    failed = list(log.records("state = ?", (State.FAILED.value,)))
+    wished = await wish(journal, [record for record in failed if not parked(record)], e.RetryRequested(automatic=True))
+    return len(wished.done), sum(map(parked, failed))
 
 
 async def _wish_group(journal: Journal, group: Sequence[FileRecord], event: e.Event, wished: Wished) -> None:
