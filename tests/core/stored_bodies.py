@@ -94,6 +94,35 @@ STORED: Final[list[tuple[e.Event, str]]] = [
         "{}",
     ),
     (
+        e.FileAdopted(LibraryPath("a.md")),
+        '{"path":"a.md"}',
+    ),
+    (
+        e.FileAdopted(
+            LibraryPath("a.md"),
+            6,
+            3,
+            _HASH,
+            "text/plain",
+            "adopted",
+            7,
+            (e.DocumentFact(_DOCUMENT, "STATE_ACTIVE", "0123"),),
+            8,
+            (e.AdoptedRaw(_RAW, "ACTIVE", 6, 9),),
+            _OPERATION,
+            10,
+            "no",
+            "indexed",
+            ("stale?",),
+            {"gemini_state": "indexed"},
+        ),
+        '{"path":"a.md","size_bytes":6,"mtime_ns":3,"source_hash":"HASH","mime_type":"text/plain",'
+        '"excluded":"adopted","missing_since_us":7,"documents":[{"name":"fileSearchStores/s1/documents/d1",'
+        '"state":"STATE_ACTIVE","payload":"0123"}],"listed_at_us":8,"raws":[{"name":"files/r1","state":"ACTIVE",'
+        '"size_bytes":6,"expires_at_us":9}],"operation":"fileSearchStores/s1/operations/o1","began_at_us":10,'
+        '"failed":"no","verdict":"indexed","doubts":["stale?"],"claim":{"gemini_state":"indexed"}}',
+    ),
+    (
         e.FilePruned(),
         "{}",
     ),

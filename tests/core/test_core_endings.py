@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from objlib_fsm.core import effects as fx
 from objlib_fsm.core.policy import SETTLE_S
 from objlib_fsm.core.table import State
+from tests.core.adopted import Left
 from tests.core.ending import end_well
 from tests.core.moves import How, Op, Step
 from tests.core.service import SECOND_US
@@ -26,9 +27,9 @@ MANY = 250
 
 
 @settings(max_examples=1_200)
-@given(steps=STEPS, stray=st.sampled_from([False, False, True]))
-def test_every_life_ends_well(steps: list[Step], stray: bool) -> None:
-    walk = Walk(stray=stray)
+@given(steps=STEPS, stray=st.sampled_from([False, False, True]), left=st.none() | st.sampled_from(Left))
+def test_every_life_ends_well(steps: list[Step], stray: bool, left: Left | None) -> None:
+    walk = Walk(stray=stray, left=left)
     for taken in steps:
         walk.take(taken)
     began_us, audited = walk.clock.real_us, walk.meddled

@@ -16,8 +16,8 @@ from objlib_fsm.core.table import FILE_KINDS
 from tests.core.service import SECOND_US, STORE, content_hash
 
 A, B, C = content_hash(0), content_hash(1), content_hash(2)
-RAW_A, RAW_A1, RAW_B = (RawFileName(f"files/{name}") for name in ("a0", "a1", "b0"))
-DOC_A, DOC_B, DOC_C = (DocumentName(f"{STORE}/documents/{name}") for name in ("a", "b", "c"))
+RAW_A, RAW_A1, RAW_B, RAW_D = (RawFileName(f"files/{name}") for name in ("a0", "a1", "b0", "d"))
+DOC_A, DOC_B, DOC_C, DOC_D = (DocumentName(f"{STORE}/documents/{name}") for name in ("a", "b", "c", "d"))
 OP_A, OP_B = (OperationName(f"{STORE}/operations/{name}") for name in ("a", "b"))
 
 
@@ -77,6 +77,9 @@ LIFE: Final[list[e.Event]] = [
     e.FileReset(),
     e.FileVanished(),
     e.FilePruned(),
+    e.FileAdopted(
+        LibraryPath("b.md"), 5, 1, A, documents=(seen(DOC_D, "", A),), raws=(e.AdoptedRaw(RAW_D),), missing_since_us=3
+    ),
     e.StrayFound(500 * SECOND_US, (msgspec.structs.replace(seen(DOC_A, "STATE_ACTIVE", A), raw=RAW_A),)),
     e.StoreReplaced(STORE),
 ]
@@ -100,12 +103,12 @@ def test_the_fold_of_what_is_stored_never_changes_unnoticed() -> None:
     assert digest(moments) == ON_THE_WAY
 
 
-ON_THE_WAY: Final = "5a3843a97ccd2439a623439942fb42f10a636c2e01157dde52cfd97db31bc240"
+ON_THE_WAY: Final = "952ffef12a72f02c7aa98b32726fc3d1208c1ca1b14670bc58677a4304418e9d"
 """The digest of all moments: two folds may come to the same end on different ways."""
 
 EXPECTED: Final = {
     "stream": "s",
-    "version": 49,
+    "version": 50,
     "since_us": 400000000,
     "path": "b.md",
     "size_bytes": 6,
@@ -135,6 +138,7 @@ EXPECTED: Final = {
         },
         {"name": "files/a1", "payload": A, "generation": 1, "state": ""},
         {"name": "files/b0", "payload": B, "generation": 0, "state": "GONE", "size_bytes": 6, "seen_at_us": 300000000},
+        {"name": "files/d", "payload": A, "generation": 0, "state": ""},
     ],
     "documents": [
         {
@@ -143,7 +147,7 @@ EXPECTED: Final = {
             "role": "gone",
             "payload": payload_id(A),
             "created_at_us": 7,
-            "seen_at_us": 490000000,
+            "seen_at_us": 500000000,
             "raw": "files/a0",
         },
         {
@@ -160,7 +164,15 @@ EXPECTED: Final = {
             "role": "gone",
             "payload": payload_id(B),
             "created_at_us": 9,
-            "seen_at_us": 490000000,
+            "seen_at_us": 500000000,
+        },
+        {
+            "name": DOC_D,
+            "state": "",
+            "role": "gone",
+            "payload": payload_id(A),
+            "created_at_us": 7,
+            "seen_at_us": 500000000,
         },
     ],
     "last_import_at_us": 320000000,

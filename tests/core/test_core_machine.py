@@ -47,8 +47,8 @@ def test_a_refusal_names_file_version_state_event_and_what_would_be_allowed() ->
     assert str(refusal) == (
         "notes/a.md: file_forgotten is not allowed at version 2 in state untracked "
         "(Nobody asked to forget the file. That does not hold.); allowed: content_changed, file_touched, "
-        "file_vanished, file_moved, file_excluded, file_described, file_tracked, retry_requested, store_replaced, "
-        "upload_intended, import_intended, document_delete_intended, raw_delete_intended, gave_up"
+        "file_vanished, file_moved, file_excluded, file_described, file_tracked, retry_requested, file_adopted, "
+        "store_replaced, upload_intended, import_intended, document_delete_intended, raw_delete_intended, gave_up"
     )
 
 
@@ -63,7 +63,7 @@ def test_a_refusal_of_a_stream_without_a_path_names_the_stream() -> None:
     refusal = refused(NEW, d.Tell(e.FileTouched(1, 2)))
     assert str(refusal) == (
         "s: file_touched is not allowed at version 0 in state untracked (The stream has events. That does not hold.); "
-        "allowed: file_discovered, file_described, upload_intended, import_intended, "
+        "allowed: file_discovered, file_described, file_adopted, upload_intended, import_intended, "
         "document_delete_intended, raw_delete_intended"
     )
 

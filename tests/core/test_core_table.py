@@ -48,6 +48,7 @@ KIND_NAMES = {
     12: "retry_requested",
     13: "file_pruned",
     14: "file_reset",
+    15: "file_adopted",
     16: "store_replaced",
     20: "upload_intended",
     21: "import_intended",
@@ -199,7 +200,7 @@ def test_families() -> None:
     by_family = {family: [kind.value for kind in Kind if kind.family is family] for family in Family}
     assert by_family == {
         Family.LOCAL: [1, 2, 3, 4, 5, 6, 7, 8, 9],
-        Family.WISH: [10, 11, 12, 13, 14, 16],
+        Family.WISH: [10, 11, 12, 13, 14, 15, 16],
         Family.INTENT: [20, 21, 22, 23],
         Family.OUTCOME: [30, 31, 32, 33, 34, 35, 36],
         Family.OBSERVATION: [40, 41, 42, 43, 44, 45, 46, 47],

@@ -10,6 +10,7 @@ from objlib_fsm.core.fold import apply, digest, fold, fold_states, new_record, s
 from objlib_fsm.core.ids import StreamId
 from objlib_fsm.core.record import FileRecord
 from objlib_fsm.core.table import FACTS, Family
+from tests.core.adopted import Left
 from tests.core.moves import Step
 from tests.core.shell import STREAM
 from tests.core.strategies import STEPS, encoded
@@ -24,10 +25,10 @@ def walked(steps: list[Step]) -> Walk:
 
 
 @settings(max_examples=500)
-@given(steps=STEPS, excluded=st.booleans(), stray=st.booleans())
-def test_at_every_step(steps: list[Step], excluded: bool, stray: bool) -> None:
+@given(steps=STEPS, excluded=st.booleans(), stray=st.booleans(), left=st.none() | st.sampled_from(Left))
+def test_at_every_step(steps: list[Step], excluded: bool, stray: bool, left: Left | None) -> None:
     """Nothing illegal is decided, no report is rejected, no id is lost, nothing is claimed that was not seen."""
-    walk = Walk(excluded=excluded, stray=stray)
+    walk = Walk(excluded=excluded, stray=stray, left=left)
     for taken in steps:
         walk.take(taken)
 

@@ -19,6 +19,7 @@ from objlib_fsm.core.machine import Rejected, check
 from objlib_fsm.core.paths import LibraryPath
 from objlib_fsm.core.record import FileRecord
 from objlib_fsm.core.table import FACTS, State
+from tests.core.adopted import Left, adopted
 from tests.core.moves import How, Op, Step
 from tests.core.service import SECOND_US, STORE, Clock, Service, StoredDocument, content_hash
 from tests.core.shell import CRASH, LIBRARY, OUTCOMES, STREAM, Shell
@@ -54,7 +55,7 @@ def described(n: int) -> e.FileDescribed:
 class Walk:
     """One file's life."""
 
-    def __init__(self, *, excluded: bool = False, stray: bool = False) -> None:
+    def __init__(self, *, excluded: bool = False, stray: bool = False, left: Left | None = None) -> None:
         self.clock = Clock()
         self.service = Service()
         self.shell = Shell(self.service, self.clock)
@@ -71,8 +72,19 @@ class Walk:
         if stray:
             self._begin_as_stray()
             return
+        if left is not None:
+            self.take_over(left)
+            return
         source_hash, reason = ("", "too large") if excluded else (content_hash(0), "")
         self.tell(e.FileDiscovered(LibraryPath("a.md"), 8, 1, source_hash, "text/markdown", reason))
+
+    def take_over(self, left: Left) -> bool:
+        """Adopt what an earlier tool left of the file; whether it was allowed."""
+        decided = self._decide(d.Adopt(adopted(left, self.service, self.clock)))
+        if isinstance(decided, Rejected):
+            return False
+        self.append(decided)
+        return True
 
     def _begin_as_stray(self) -> None:
         """A log that was restored from an old copy finds documents of a file that it has never heard of."""
@@ -230,7 +242,7 @@ class Walk:
         facts: tuple[e.DocumentFact, ...] = ()
         if isinstance(event, e.DocumentSeen):
             facts = (event.document,)
-        elif isinstance(event, e.DocumentsListed | e.StrayFound):
+        elif isinstance(event, e.DocumentsListed | e.StrayFound | e.FileAdopted):
             facts = event.documents
         self.seen_active.update((fact.name, fact.payload) for fact in facts if fact.state == "STATE_ACTIVE")
         self.named.update(fact.name for fact in facts)

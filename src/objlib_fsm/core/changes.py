@@ -8,8 +8,8 @@ import msgspec
 
 from objlib_fsm.core import events as e
 from objlib_fsm.core import roles
-from objlib_fsm.core.ids import DocumentName, EventId, RawFileName
-from objlib_fsm.core.record import Call, Document, FileRecord, OpenCall, Raw, Role
+from objlib_fsm.core.ids import DocumentName, EventId, RawFileName, payload_id
+from objlib_fsm.core.record import Call, Document, FileRecord, Import, OpenCall, Raw, Role
 
 
 def stat(r: FileRecord, ev: e.ContentChanged | e.FileTouched | e.FileReappeared | e.FileMoved | e.FileIncluded) -> None:
@@ -80,6 +80,37 @@ def is_open_call(r: FileRecord, call: EventId) -> bool:
 def is_open_import(r: FileRecord, call: EventId) -> bool:
     """Whether the document of the import is still waited for."""
     return call in [i.call for i in r.imports]
+
+
+def adopt(r: FileRecord, ev: e.FileAdopted, at_us: int) -> None:
+    """Another tool's documents and raw files are those of the file.
+
+    While nobody has looked, what it imported counts as an import whose document is not known: so a document that is
+    not where it should be is looked for before the bytes are sent, and others of the file are found.
+    """
+    claimed = payload_id(ev.source_hash)
+    stands_for = r.payload if ev.source_hash == r.source_hash else claimed
+    seen_us = ev.listed_at_us or 0
+    r.raws += tuple(
+        Raw(w.name, ev.source_hash, 0, w.state, w.size_bytes, w.expires_at_us, at_us if w.state else 0) for w in ev.raws
+    )
+    r.documents += tuple(
+        Document(
+            fact.name,
+            fact.state,
+            Role.CANDIDATE,
+            stands_for if claimed and fact.payload == claimed else fact.payload,
+            fact.created_at_us,
+            seen_us,
+        )
+        for fact in ev.documents
+    )
+    unknown = ev.raws if ev.listed_at_us is None else ev.raws[: ev.operation is not None]
+    r.imports += tuple(
+        Import(EventId(f"adopted {w.name}"), stands_for, w.name, ev.began_at_us, None if n else ev.operation)
+        for n, w in enumerate(unknown)
+    )
+    assign(r)
 
 
 def sent_import(r: FileRecord, call: EventId, at_us: int) -> None:

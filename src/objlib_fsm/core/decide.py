@@ -7,6 +7,7 @@ service said is never rejected: it becomes facts, and the verdicts that follow f
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 import msgspec
 
@@ -29,11 +30,20 @@ from objlib_fsm.core.outcomes import Failure, Outcome, Reason
 from objlib_fsm.core.record import Call, FileRecord
 from objlib_fsm.core.table import State
 
+FAILED_BEFORE: Final = "failed in the earlier tool"
+"""The cause of a file that was adopted as failed."""
+
 
 class Tell(msgspec.Struct, frozen=True, tag=True):
     """What a scan found or a person wants: the event itself, of the local or the wish family."""
 
     event: e.Event
+
+
+class Adopt(msgspec.Struct, frozen=True, tag=True):
+    """Take over a file that another tool indexed: its claim, the evidence, and what follows from both."""
+
+    event: e.FileAdopted
 
 
 class Begin(msgspec.Struct, frozen=True, tag=True):
@@ -172,13 +182,18 @@ Report = (
     | StrayShown
     | LookUpFailed
 )
-Command = Tell | Begin | Report
+Command = Tell | Adopt | Begin | Report
 
 
 def decide(record: FileRecord, command: Command, now_us: int) -> tuple[e.Event, ...] | Rejected:
     """The events that *command* leads to.  A `Report` is never rejected."""
     if isinstance(command, Tell):
         return _checked(record, command.event, now_us)
+    if isinstance(command, Adopt):
+        decided = _checked(record, command.event, now_us)
+        if isinstance(decided, Rejected):
+            return decided
+        return (*decided, *_adopted(apply(record, command.event, now_us), command.event.failed))
     if isinstance(command, Begin):
         return _checked(record, _intent(record, command), now_us)
     fact = _fact(record, command, now_us)
@@ -337,6 +352,17 @@ def _verdict(r: FileRecord, report: Report | None, refused: bool) -> tuple[e.Eve
     if r.state is State.UPLOADING and isinstance(report, RawLost | RawMissing) and _lost(report, r):
         return (e.StartedOver("the raw file is gone"),)
     return ()
+
+
+def _adopted(r: FileRecord, failed: str) -> tuple[e.Event, ...]:
+    """What follows from a claim: indexed when its document was seen ACTIVE, processing when it is only named."""
+    if not r.here:
+        return ()
+    if r.proof is not None:
+        return (e.DocumentClaimed(r.proof.name), e.FileIndexed(r.proof.name))
+    if r.candidate is not None:
+        return (e.DocumentClaimed(r.candidate.name),)
+    return (e.GaveUp(FAILED_BEFORE, failed),) if failed else ()
 
 
 def _undecided(r: FileRecord) -> bool:

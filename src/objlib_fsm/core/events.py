@@ -190,6 +190,43 @@ class FileReset(Event, frozen=True, omit_defaults=True):
     kind = Kind.FILE_RESET
 
 
+class AdoptedRaw(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
+    """A raw file that another tool named.  ``state`` is the service's word, empty while nobody asked."""
+
+    name: RawFileName
+    state: str = ""
+    size_bytes: int = 0
+    expires_at_us: int | None = None
+
+
+class FileAdopted(Event, frozen=True, omit_defaults=True):
+    """Another tool's claim about a file, and what the store shows of it.
+
+    ``claim`` is what that tool wrote, in its own words; ``verdict`` what came of it, and ``doubts`` what does not fit.
+    ``documents`` were seen in a complete listing begun at ``listed_at_us``, or are only claimed (None).  One that
+    carries the short id of ``source_hash`` stands for those bytes, one that carries none for nobody knows which.
+    ``operation`` is an import under way since ``began_at_us``, ``failed`` why that tool gave up.
+    """
+
+    kind = Kind.FILE_ADOPTED
+    path: LibraryPath
+    size_bytes: int = 0
+    mtime_ns: int = 0
+    source_hash: str = ""
+    mime_type: str = ""
+    excluded: str = ""
+    missing_since_us: int | None = None
+    documents: tuple[DocumentFact, ...] = ()
+    listed_at_us: int | None = None
+    raws: tuple[AdoptedRaw, ...] = ()
+    operation: OperationName | None = None
+    began_at_us: int = 0
+    failed: str = ""
+    verdict: str = ""
+    doubts: tuple[str, ...] = ()
+    claim: Mapping[str, str] = {}
+
+
 class UploadIntended(Event, frozen=True, omit_defaults=True):
     """About to send ``size_bytes`` bytes under ``raw``.  ``call`` is this event's own id."""
 

@@ -75,6 +75,17 @@ def _is_here(record: FileRecord, event: e.Event) -> bool:
     return record.version > 0 and record.here
 
 
+def _may_adopt(record: FileRecord, event: e.Event) -> bool:
+    """Nothing of the file was begun, and no document of it is known."""
+    begun = record.raws or record.documents or record.calls or record.imports or not record.settled
+    return (
+        isinstance(event, e.FileAdopted)
+        and not begun
+        and record.wanted
+        and (record.version == 0 or record.path == event.path)
+    )
+
+
 def _describes_anew(record: FileRecord, event: e.Event) -> bool:
     """The metadata or the bytes to send are others than before."""
     return (
@@ -154,6 +165,7 @@ GUARDS: Final[dict[str, Guard]] = {
         _is_away,
         _is_here,
         _may_retry,
+        _may_adopt,
         _describes_anew,
         _may_upload,
         _may_import,

@@ -121,6 +121,19 @@ def _reset(r: FileRecord, ev: e.FileReset, at_us: int) -> None:
     change.stand_for(r, r.payload_hash, anew=True)
 
 
+def _adopted(r: FileRecord, ev: e.FileAdopted, at_us: int) -> None:
+    if not r.path:
+        r.path = ev.path
+        r.size_bytes, r.mtime_ns = ev.size_bytes, ev.mtime_ns
+        r.source_hash = r.payload_hash = ev.source_hash
+        r.mime_type = ev.mime_type
+        r.excluded = ev.excluded
+        if ev.missing_since_us is not None:
+            r.present = False
+            r.missing_since_us = ev.missing_since_us
+    change.adopt(r, ev, at_us)
+
+
 def _upload_intended(r: FileRecord, ev: e.UploadIntended, at_us: int) -> None:
     r.calls = (
         *[call for call in r.calls if call.what is not Call.UPLOAD],
@@ -365,6 +378,7 @@ STEPS: Final[dict[Kind, Step]] = {
     Kind.FILE_PRUNED: _pruned,
     Kind.STORE_REPLACED: _store_replaced,
     Kind.FILE_RESET: _reset,
+    Kind.FILE_ADOPTED: _adopted,
     Kind.UPLOAD_INTENDED: _upload_intended,
     Kind.IMPORT_INTENDED: _import_intended,
     Kind.DOCUMENT_DELETE_INTENDED: _document_delete_intended,

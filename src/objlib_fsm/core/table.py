@@ -85,6 +85,7 @@ class Kind(enum.IntEnum):
     RETRY_REQUESTED = 12
     FILE_PRUNED = 13
     FILE_RESET = 14
+    FILE_ADOPTED = 15
     STORE_REPLACED = 16
 
     UPLOAD_INTENDED = 20
@@ -238,6 +239,7 @@ TRANSITIONS: Final[tuple[Transition, ...]] = (
         Transition(state, Kind.FILE_RESET, _U, "is_here", "its bytes are sent anew, for another document")
         for state in State
     ),
+    Transition(_U, Kind.FILE_ADOPTED, _U, "may_adopt", "another tool's claim, and what the store shows of it"),
     # Intents: durable before the call.
     Transition(_U, Kind.UPLOAD_INTENDED, _UP, "may_upload", "its bytes are about to be sent"),
     Transition(_UP, Kind.UPLOAD_INTENDED, _UP, "may_upload", "the earlier upload did not arrive"),

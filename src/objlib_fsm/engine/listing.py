@@ -25,6 +25,8 @@ def fact_of(record: FileRecord, document: RemoteDocument) -> DocumentFact:
     """What the service showed, with what it stands for from our metadata or, without it, from the raw file's id."""
     payload = document.identity.payload if document.identity is not None else ""
     if not payload:
+        payload = next((known.payload for known in record.documents if known.name == document.name), "")
+    if not payload:
         for raw in record.raws:
             if raw.name == f"files/{document.display_name}":
                 waiting = (i.payload for i in record.imports if i.raw == raw.name)
