@@ -22,7 +22,11 @@ class LogFile(SqliteReader):
     def __init__(self, path: Path, *, run: RunId, actor: str, run_sync: RunSync) -> None:
         super().__init__(open_for_reading(path), path)
         self.run = run
-        self._writer = SqliteReader(open_for_writing(path), path)
+        try:
+            self._writer = SqliteReader(open_for_writing(path), path)
+        except BaseException:
+            super().close()
+            raise
         self._committer = Committer(self._writer, run=run, actor=actor)
         self._group = GroupCommit(self._committer, run_sync)
 
@@ -74,9 +78,13 @@ def open_log(
     finally:
         writer.close()
     log = LogFile(path, run=run, actor=actor, run_sync=run_sync)
-    if not log.library().library:
-        library = LibraryId(short_id(random_bytes(SHORT_ID_BYTES)))
-        born = NewEvent(new_event_id(random_bytes, now_us), e.LibraryCreated(library))
-        with contextlib.suppress(VersionConflict):  # Another process made it meanwhile.
-            log.append_now(Append(LIBRARY_STREAM, Expect.NO_STREAM, (born,), now_us))
+    try:
+        if not log.library().library:
+            library = LibraryId(short_id(random_bytes(SHORT_ID_BYTES)))
+            born = NewEvent(new_event_id(random_bytes, now_us), e.LibraryCreated(library))
+            with contextlib.suppress(VersionConflict):  # Another process made it meanwhile.
+                log.append_now(Append(LIBRARY_STREAM, Expect.NO_STREAM, (born,), now_us))
+    except BaseException:
+        log.close()
+        raise
     return log

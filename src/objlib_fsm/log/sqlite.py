@@ -131,12 +131,31 @@ def connect(path: Path, *, read_only: bool = False) -> apsw.Connection:
     if read_only and _is_at_rest(path):
         name, flags = f"{path.resolve().as_uri()}?immutable=1", flags | apsw.SQLITE_OPEN_URI
     connection = apsw.Connection(name, flags=flags)
-    connection.set_busy_timeout(round(BUSY_TIMEOUT_S * 1000))
-    for pragma in ("trusted_schema=OFF", "cell_size_check=ON", "recursive_triggers=ON"):
-        connection.execute(f"PRAGMA {pragma}")
-    connection.config(apsw.SQLITE_DBCONFIG_DQS_DML, 0)
-    connection.config(apsw.SQLITE_DBCONFIG_DQS_DDL, 0)
+    with _closed_on_error(connection):
+        connection.set_busy_timeout(round(BUSY_TIMEOUT_S * 1000))
+        for pragma in ("trusted_schema=OFF", "cell_size_check=ON", "recursive_triggers=ON"):
+            connection.execute(f"PRAGMA {pragma}")
+        connection.config(apsw.SQLITE_DBCONFIG_DQS_DML, 0)
+        connection.config(apsw.SQLITE_DBCONFIG_DQS_DDL, 0)
     return connection
+
+
+def shut(connection: apsw.Connection) -> None:
+    """Close it.
+
+    What was acknowledged is synced already: when the last checkpoint fails, whoever opens next makes it.
+    """
+    with contextlib.suppress(apsw.Error):
+        connection.close()
+
+
+@contextlib.contextmanager
+def _closed_on_error(connection: apsw.Connection) -> Iterator[None]:
+    try:
+        yield
+    except BaseException:
+        shut(connection)
+        raise
 
 
 def _is_at_rest(path: Path) -> bool:
@@ -151,14 +170,32 @@ def _is_at_rest(path: Path) -> bool:
 
 
 def create(path: Path) -> None:
-    """An empty log at *path*, 0600 in a folder 0700; nothing when the file is there.  Raises `LogError`."""
+    """An empty log at *path*, 0600 in a folder 0700; nothing when the file is there.  Raises `LogError`.
+
+    The folders are synced: a power cut must not take a log away with the folder that it is in.
+    """
     try:
+        if path.exists():
+            return
+        missing = [folder for folder in (path.parent, *path.parent.parents) if not folder.exists()]
         path.parent.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, FILE_MODE))
+        for folder in (path.parent, *(folder.parent for folder in missing)):
+            with contextlib.suppress(PermissionError):  # May be entered, not read.
+                sync_folder(folder)
     except OSError as error:
         raise LogUnavailable(
             f"{path}: cannot be created: {error.strerror}", "choose another place with --db"
         ) from error
+
+
+def sync_folder(folder: Path) -> None:
+    """Have the names in a folder outlive a power cut.  Raises `OSError`."""
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def open_for_writing(path: Path) -> apsw.Connection:
@@ -169,12 +206,13 @@ def open_for_writing(path: Path) -> apsw.Connection:
     _must_be_there(path)
     with explained(path):
         connection = connect(path)
-        _check_identity(connection, path)
-        if connection.readonly("main"):
-            raise LogUnavailable(f"{path}: may not be written", _PERMISSION_HINT)
-        _use_write_ahead_log(connection, path)
-        connection.execute("PRAGMA synchronous=FULL")
-        migrate(connection, migrations())
+        with _closed_on_error(connection):
+            _check_identity(connection, path)
+            if connection.readonly("main"):
+                raise LogUnavailable(f"{path}: may not be written", _PERMISSION_HINT)
+            _use_write_ahead_log(connection, path)
+            connection.execute("PRAGMA synchronous=FULL")
+            migrate(connection, migrations())
         return connection
 
 
@@ -199,12 +237,13 @@ def open_for_reading(path: Path) -> apsw.Connection:
     _must_be_there(path)
     with explained(path):
         connection = connect(path, read_only=True)
-        _check_identity(connection, path)
-        if connection.pragma("user_version") < migrations()[-1].number:
-            connection.close()
-            open_for_writing(path).close()
-            connection = connect(path, read_only=True)
-        return connection
+        with _closed_on_error(connection):
+            _check_identity(connection, path)
+            if connection.pragma("user_version") >= migrations()[-1].number:
+                return connection
+        shut(connection)
+        shut(open_for_writing(path))
+        return connect(path, read_only=True)
 
 
 def _must_be_there(path: Path) -> None:
@@ -355,7 +394,7 @@ class SqliteReader:
 
     def close(self) -> None:
         """Close the connection."""
-        self.connection.close()
+        shut(self.connection)
 
     def _events(self, where: str, arguments: Sequence[Any]) -> list[Recorded]:
         with explained_content(self.path):
