@@ -30,7 +30,7 @@ class Summary(Message, frozen=True, kw_only=True, tag="summary"):
     """The last line of ``run``: files per state, and how it ended.
 
     ``excluded``, ``missing`` and ``forgotten`` files are not counted as untracked; ``put_off`` files are due at
-    ``next_due_at`` or later.
+    ``next_due_at`` or later.  ``sync_due``: the store does not count the documents that the log knows.
     """
 
     total: int
@@ -48,6 +48,7 @@ class Summary(Message, frozen=True, kw_only=True, tag="summary"):
     store: str = ""
     seconds: float = 0.0
     failures: tuple[Cause, ...] = ()
+    sync_due: bool = False
 
 
 class Cause(msgspec.Struct, frozen=True):

@@ -84,6 +84,7 @@ def summary_message(
     next_due_us: int | None = None,
     store: str = "",
     seconds: float = 0.0,
+    sync_due: bool = False,
 ) -> messages.Summary:
     """The last line of ``run --json``."""
     return messages.Summary(
@@ -102,6 +103,7 @@ def summary_message(
         store=store,
         seconds=round(seconds, 3),
         failures=tuple(failures),
+        sync_due=sync_due,
     )
 
 

@@ -23,6 +23,7 @@ from objlib_fsm.cli.prune import prune
 from objlib_fsm.cli.render import count, iso, when
 from objlib_fsm.cli.report import scan_lines, scan_message, show_summary, summary_message
 from objlib_fsm.cli.run import Wish
+from objlib_fsm.cli.safe import safe
 from objlib_fsm.cli.shell import opened_shell
 from objlib_fsm.cli.signals import Ender
 from objlib_fsm.cli.status import causes
@@ -177,6 +178,8 @@ class _Work:
                 self._tell(messages.BatchStarted(batch=batch, files=files))
             case notices.BatchDone(batch, files, succeeded, failed):
                 self._tell(messages.BatchEnded(batch=batch, files=files, succeeded=succeeded, failed=failed))
+            case notices.Said(text):
+                self.console.say(safe(text))
             case notices.Waiting(until_us, files) if until_us != self._waiting_us:
                 self._waiting_us = until_us
                 self.console.say(f"waiting until {when(until_us)}: {files:,} due then or later")
@@ -206,6 +209,7 @@ class _Work:
             next_due_us=summary.next_due_us if summary else None,
             store=summary.store if summary else "",
             seconds=summary.wall_s if summary else 0.0,
+            sync_due=summary.sync_due if summary else False,
         )
         if self.inv.json:
             self._tell(message)

@@ -129,8 +129,7 @@ def _wanted_effect(r: FileRecord, now_us: int) -> Effect | None:
             return DeleteDocument(DocumentName(call.target), "again")
         if call.what is Call.DELETE_RAW:
             return DeleteRaw(RawFileName(call.target), "again")
-    doomed = _doomed_document(r)
-    if doomed is not None:
+    for doomed in doomed_documents(r):
         return DeleteDocument(doomed.name, doomed.role.value if r.kept else _unwanted(r))
     if not r.kept:
         for raw in r.raws:
@@ -161,18 +160,21 @@ def _outlived_raw(r: FileRecord) -> Raw | None:
     return next((raw for raw in r.raws if raw.alive and (raw.payload, raw.generation) != needed), None)
 
 
-def _doomed_document(r: FileRecord) -> Document | None:
-    """The next document that must go.
+def doomed_documents(r: FileRecord) -> tuple[Document, ...]:
+    """The documents that must go, the next one first.
 
     A superseded one goes only when another one stands for the file; all go when it was forgotten or pruned.
     """
     current = r.document
-    for document in r.live_documents:
-        if not r.kept or document.role in (Role.DEAD, Role.DUPLICATE):
-            return document
-        if document.role is Role.SUPERSEDED and current is not None:
-            return document
-    return None
+    return tuple(
+        [
+            document
+            for document in r.live_documents
+            if not r.kept
+            or document.role in (Role.DEAD, Role.DUPLICATE)
+            or (document.role is Role.SUPERSEDED and current is not None)
+        ]
+    )
 
 
 def _onward(r: FileRecord, now_us: int) -> Effect:

@@ -74,6 +74,10 @@ LATER_S: Final = 600.0
 DOCUMENT_WAIT_TOTAL_S: Final = 300.0
 """Waiting for a document to leave STATE_PENDING, 5 s growing to 60 s, before the file steps back for `LATER_S`."""
 
+DELETIONS_MAX: Final = 100
+DELETIONS_SHARE: Final = 10
+"""One command deletes at most one document in ten, and at most 100, unless somebody says so by name."""
+
 EXPIRY_MARGIN_S: Final = 600.0
 """A raw file this near its server's expiration time is looked up before it is relied on."""
 
@@ -164,6 +168,11 @@ def retry_delay_s(record: FileRecord, failure: Failure) -> float:
     else:
         delay_s = backoff_s(record.stream, attempt % ATTEMPTS_PER_PASS)
     return min(max(delay_s, failure.retry_after_s or 0.0), RETRY_AFTER_MAX_S)
+
+
+def deletions_max(documents: int) -> int:
+    """How many of so many documents one command may delete, or send again, without being asked: at least one."""
+    return min(DELETIONS_MAX, -(-documents // DELETIONS_SHARE))
 
 
 def after_s(at_us: int, delay_s: float) -> int:

@@ -1,17 +1,21 @@
-"""One listing for all who wait: documents of the store, by the file they belong to."""
+"""Complete listings: page by page at the pace of look-ups, and one for all who wait."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable
 from typing import Final
 
 import anyio
 
 from objlib_fsm.core.events import DocumentFact
-from objlib_fsm.core.ids import LibraryId, StoreName, payload_id
+from objlib_fsm.core.ids import LibraryId, StoreName
+from objlib_fsm.core.outcomes import Failure, Outcome, Reason
 from objlib_fsm.core.record import FileRecord
+from objlib_fsm.engine.answers import answered
 from objlib_fsm.engine.clock import Clock
-from objlib_fsm.remote.port import CallFailed, Remote, RemoteDocument
+from objlib_fsm.engine.listed import Listing
+from objlib_fsm.remote.pacing import Pace
+from objlib_fsm.remote.port import CallFailed, DocumentsPage, Remote
 
 GATHER_S: Final = 3.0
 """A listing begins this long after it was asked for, so that it also serves the files that are due just after: what a
@@ -20,56 +24,70 @@ crash leaves uncertain lies within a second or two."""
 LISTING_SPACING_S: Final = 15.0
 """Between the beginnings of two listings: one of 2,000 documents is 100 requests."""
 
-
-def fact_of(record: FileRecord, document: RemoteDocument) -> DocumentFact:
-    """What the service showed, with what it stands for from our metadata or, without it, from the raw file's id."""
-    payload = document.identity.payload if document.identity is not None else ""
-    if not payload:
-        payload = next((known.payload for known in record.documents if known.name == document.name), "")
-    if not payload:
-        for raw in record.raws:
-            if raw.name == f"files/{document.display_name}":
-                waiting = (i.payload for i in record.imports if i.raw == raw.name)
-                payload = next(waiting, payload_id(raw.payload))
-    return DocumentFact(document.name, document.state, payload, document.created_at_us)
+PAGES_MAX: Final = 1_000_000
+"""A listing that does not end: twenty million documents are ten times the largest library."""
 
 
-class Listing:
-    """A complete listing begun at ``began_at_us``."""
+async def complete(
+    listing: Listing,
+    remote: Remote,
+    clock: Clock,
+    pace: Pace,
+    *,
+    stopping: Callable[[], bool] = lambda: False,
+    progress: Callable[[int], None] = lambda documents: None,
+) -> bool:
+    """Bring *listing* to its end from where it is; False when it was told to stop before.
 
-    def __init__(self, began_at_us: int, library: LibraryId) -> None:
-        self.began_at_us = began_at_us
-        self._library = library
-        self._by_stream: dict[str, list[RemoteDocument]] = {}
-        self._by_display_name: dict[str, list[RemoteDocument]] = {}
+    Raises `CallFailed` or `Halted` when a page cannot be had: what was listed stays in *listing* and the next call goes
+    on there, but says nothing as long as it is not complete.  A token that an earlier process left and the service
+    refuses begins it anew.
+    """
+    resumed = listing.resumed
+    tokens = {listing.token}
+    while not listing.complete:
+        if stopping():
+            return False
+        try:
+            page = await _page(listing, remote, clock, pace, tokens)
+        except CallFailed as failed:
+            if not resumed or failed.failure.outcome is not Outcome.REJECTED:
+                raise
+            resumed = False
+            listing.start_over(clock.now_us())
+            tokens = {""}
+            continue
+        resumed = False
+        tokens.add(page.next_token)
+        listing.add(page.documents, page.next_token)
+        progress(len(listing))
+    return True
 
-    def add(self, document: RemoteDocument) -> None:
-        """One document of the listing."""
-        identity = document.identity
-        if identity is None:
-            self._by_display_name.setdefault(document.display_name, []).append(document)
-        elif identity.library == self._library:
-            self._by_stream.setdefault(identity.stream, []).append(document)
 
-    def of(self, record: FileRecord) -> tuple[DocumentFact, ...]:
-        """The file's documents: those that carry its id, and those made from one of its raw files."""
-        return tuple(fact_of(record, document) for document in self._documents(record))
+async def _page(listing: Listing, remote: Remote, clock: Clock, pace: Pace, tokens: set[str]) -> DocumentsPage:
+    """The next page; an empty one with a successor is one like any other, one whose successor was there before none."""
 
-    def _documents(self, record: FileRecord) -> Iterator[RemoteDocument]:
-        yield from self._by_stream.get(record.stream, ())
-        for raw in record.raws:
-            yield from self._by_display_name.get(raw.name.removeprefix("files/"), ())
+    async def ask() -> DocumentsPage:
+        page = await remote.documents_page(listing.store, listing.token)
+        if page.next_token and (page.next_token in tokens or len(tokens) >= PAGES_MAX):
+            why = "a listing repeats a page and does not end"
+            raise CallFailed(Failure(Outcome.UNAVAILABLE, Reason.GARBLED, why))
+        return page
+
+    return await answered(ask, clock, pace)
 
 
 class SharedListing:
     """At most one listing at a time, with a pause between two, whoever asks."""
 
-    def __init__(self, remote: Remote, store: StoreName, library: LibraryId, clock: Clock) -> None:
+    def __init__(self, remote: Remote, store: StoreName, library: LibraryId, clock: Clock, pace: Pace) -> None:
         self._remote = remote
         self._store = store
         self._library = library
         self._clock = clock
+        self._pace = pace
         self._latest: Listing | None = None
+        self._partial: Listing | None = None
         self._lock = anyio.Lock()
 
     async def begun_after(self, not_before_us: int) -> Listing:
@@ -78,11 +96,13 @@ class SharedListing:
             latest = self._latest
             if latest is not None and latest.began_at_us >= not_before_us:
                 return latest
-            await self._clock.sleep(self._pause_s())
-            listing = Listing(self._clock.now_us(), self._library)
-            async for document in self._remote.list_documents(self._store):
-                listing.add(document)
-            self._latest = listing
+            listing, self._partial = self._partial, None
+            if listing is None or listing.began_at_us < not_before_us:
+                await self._clock.sleep(self._pause_s())
+                listing = Listing(self._store, self._library, self._clock.now_us())
+            self._partial = listing
+            await complete(listing, self._remote, self._clock, self._pace)
+            self._latest, self._partial = listing, None
             return listing
 
     def _pause_s(self) -> float:
@@ -98,6 +118,3 @@ class SharedListing:
             return None
         facts = [fact for fact in self._latest.of(record) if fact.payload == payload]
         return min(facts, key=lambda fact: fact.state != "STATE_ACTIVE", default=None)
-
-
-__all__ = ["CallFailed", "Listing", "SharedListing", "fact_of"]

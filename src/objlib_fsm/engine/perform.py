@@ -7,7 +7,6 @@ written until they end.  A loop that is told to stop returns no report, and the 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final
 
 import anyio
 
@@ -18,9 +17,11 @@ from objlib_fsm.core.events import DocumentFact
 from objlib_fsm.core.ids import DocumentName, EventId, LibraryId, RawFileName, StoreName, raw_file_for
 from objlib_fsm.core.outcomes import Failure, Outcome, Reason
 from objlib_fsm.core.record import Call, FileRecord
+from objlib_fsm.engine.answers import PASSING
 from objlib_fsm.engine.clock import Clock
 from objlib_fsm.engine.errors import Halted
-from objlib_fsm.engine.listing import SharedListing, fact_of
+from objlib_fsm.engine.listed import fact_of
+from objlib_fsm.engine.listing import SharedListing
 from objlib_fsm.engine.store import check_store
 from objlib_fsm.library.names import display_name
 from objlib_fsm.library.payload import Payload
@@ -29,9 +30,6 @@ from objlib_fsm.remote.pacing import Pace as Pace
 from objlib_fsm.remote.port import CallFailed, DocumentState, RawFile, RawState, Remote
 
 Reports = tuple[d.Report, ...]
-
-PASSING: Final = (Outcome.THROTTLED, Outcome.UNAVAILABLE, Outcome.UNCERTAIN)
-"""A look-up that ends so is made again within its own time."""
 
 
 class Performer:

@@ -41,7 +41,13 @@ class Waiting(msgspec.Struct, frozen=True, tag="waiting"):
     files: int
 
 
-Notice = FileChanged | BatchBegan | BatchDone | Waiting
+class Said(msgspec.Struct, frozen=True, tag="said"):
+    """Something that whoever watches should know; it changes nothing."""
+
+    text: str
+
+
+Notice = FileChanged | BatchBegan | BatchDone | Waiting | Said
 Tell = Callable[[Notice], None]
 
 

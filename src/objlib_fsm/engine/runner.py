@@ -81,6 +81,7 @@ class Runner:
         concurrency: int,
         batch_size: int,
         limit: int | None = None,
+        only: frozenset[StreamId] | None = None,
     ) -> None:
         self._journal = journal
         self._log = log
@@ -92,6 +93,7 @@ class Runner:
         self._launching_max = 2 * concurrency
         self._batch_size = batch_size
         self._limit = limit
+        self._only = only
         self._ready: deque[StreamId] = deque()
         self._parked: dict[StreamId, int] = {}
         self._due: list[tuple[int, StreamId]] = []
@@ -107,7 +109,7 @@ class Runner:
     async def run(self) -> Ended:
         """Raises `Fenced` and `LogError`; a `Halted` is left in the `Stop`."""
         self._position = self._log.head()
-        streams = self._log.open_streams()
+        streams = [s for s in self._log.open_streams() if self._only is None or s in self._only]
         self._ready.extend(streams if self._limit is None else streams[: self._limit])
         self._admitted.update(self._ready)
         self._progress.total = len(self._ready)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 import anyio
 import msgspec
@@ -13,16 +13,17 @@ import msgspec
 from objlib_fsm import __version__
 from objlib_fsm.core import events as e
 from objlib_fsm.core.events import LIBRARY_STREAM
-from objlib_fsm.core.ids import RunId, StoreName
+from objlib_fsm.core.ids import RunId, StoreName, StreamId
 from objlib_fsm.core.paths import part_text
-from objlib_fsm.core.policy import Waits
+from objlib_fsm.core.policy import SHOWN_S, Waits
 from objlib_fsm.core.table import State
 from objlib_fsm.engine.clock import Clock
 from objlib_fsm.engine.errors import Halted
 from objlib_fsm.engine.journal import Journal
 from objlib_fsm.engine.listing import SharedListing
 from objlib_fsm.engine.perform import Performer
-from objlib_fsm.engine.progress import Progress
+from objlib_fsm.engine.progress import Progress, Said
+from objlib_fsm.engine.reconcile import Reconciler, known_documents
 from objlib_fsm.engine.runner import Ended, Runner, Stop
 from objlib_fsm.engine.scanning import Scanned, scan_library
 from objlib_fsm.engine.store import check_pin, get_or_create_store
@@ -34,7 +35,9 @@ from objlib_fsm.log.projection import STRAY
 from objlib_fsm.log.sqlite import SqliteReader
 from objlib_fsm.log.writer import RunSync
 from objlib_fsm.remote.pacing import Pace
-from objlib_fsm.remote.port import Remote
+from objlib_fsm.remote.port import CallFailed, Remote
+
+T = TypeVar("T")
 
 CONCURRENCY: Final = 7
 CONCURRENCY_MIN, CONCURRENCY_MAX = 3, 10
@@ -59,6 +62,8 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     polls: int = POLLS
     batch_size: int = BATCH_SIZE
     limit: int | None = None
+    only: frozenset[StreamId] | None = None
+    """Work on these files and no others; None for every file that needs something."""
     waits: Waits = Waits()
 
 
@@ -110,6 +115,8 @@ class Summary(msgspec.Struct, frozen=True):
     store: StoreName
     wall_s: float
     unreadable: int
+    sync_due: bool = False
+    """The store does not count the documents that the log knows."""
 
 
 def counts(log: SqliteReader) -> Counts:
@@ -169,12 +176,40 @@ class Session:
             if not self.shell.log.open_streams():
                 return self._summary(Ended(0, None), stop, pin.store, 0.0)
         async with service.connect() as remote:
-            store = await get_or_create_store(self.journal, remote, service.name, options.store)
+            info = await get_or_create_store(self.journal, remote, service.name, options.store)
+            store = info.name
+            reconciler = self._reconciler(remote, service.pace, progress, stop)
+            await _unless_unanswered(reconciler.at_start(info), progress)
             ended = await self._work(remote, store, service.pace, options, progress, stop, root)
-        summary = self._summary(ended, stop, store, self.shell.clock.monotonic() - began)
+            due = await self._sync_due(reconciler, remote, store, stop, progress)
+        summary = self._summary(ended, stop, store, self.shell.clock.monotonic() - began, due)
         tally = msgspec.structs.asdict(summary.counts)
         await self.journal.note(LIBRARY_STREAM, e.RunEnded(self.shell.run, summary.exit_code, tally))
         return summary
+
+    def _reconciler(self, remote: Remote, pace: Pace, progress: Progress, stop: Stop) -> Reconciler:
+        def say(text: str) -> None:
+            progress.tell(Said(text))
+
+        return Reconciler(self.journal, self.shell.log, remote, pace, say=say, stopping=stop)
+
+    async def _sync_due(
+        self, reconciler: Reconciler, remote: Remote, store: StoreName, stop: Stop, progress: Progress
+    ) -> bool:
+        """The cheap check: what the store counts against what the log knows; it may be a moment behind."""
+        due = False
+        for wait_s in (0.0, SHOWN_S):
+            if stop():
+                return False
+            await self.shell.clock.sleep(wait_s)
+            info = await _unless_unanswered(remote.get_store(store), progress)
+            if info is None:
+                return False
+            due = not known_documents(self.shell.log).fits(info, self.shell.log.library().compared)
+            if not due:
+                return False
+        assert info is not None
+        return await reconciler.due(info)
 
     async def _work(
         self,
@@ -191,7 +226,7 @@ class Session:
         started = e.RunStarted(s.run, s.process.host, s.process.pid, __version__, chosen)
         await self.journal.note(LIBRARY_STREAM, started)
         library = s.log.library().library
-        listing = SharedListing(remote, store, library, s.clock)
+        listing = SharedListing(remote, store, library, s.clock, pace)
         performer = Performer(
             remote,
             store,
@@ -228,10 +263,11 @@ class Session:
             concurrency=options.concurrency,
             batch_size=options.batch_size,
             limit=options.limit,
+            only=options.only,
         )
         return await runner.run()
 
-    def _summary(self, ended: Ended, stop: Stop, store: StoreName, wall_s: float) -> Summary:
+    def _summary(self, ended: Ended, stop: Stop, store: StoreName, wall_s: float, sync_due: bool = False) -> Summary:
         log = self.shell.log
         tally = counts(log)
         query = "SELECT count(*) FROM files WHERE standing = 1 AND json_extract(record, '$.excluded') = 'unreadable'"
@@ -244,7 +280,16 @@ class Session:
             code = LATER_EXIT
         else:
             code = FAILED_EXIT if tally.failed or unreadable else 0
-        return Summary(tally, code, ended.put_off, ended.next_due_us, store, wall_s, unreadable)
+        return Summary(tally, code, ended.put_off, ended.next_due_us, store, wall_s, unreadable, sync_due)
+
+
+async def _unless_unanswered(question: Awaitable[T], progress: Progress) -> T | None:
+    """The answer; None when there is none: the run goes on, for it claims nothing that was not seen."""
+    try:
+        return await question
+    except CallFailed as failed:
+        progress.tell(Said(f"the store could not be compared with the log: {failed}"))
+        return None
 
 
 def _attach(pace: Pace, concurrency: int, progress: Progress, stop: Stop) -> None:

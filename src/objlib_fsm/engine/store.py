@@ -2,28 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from typing import Final, TypeVar
+from typing import Final
 
 from objlib_fsm.core import events as e
 from objlib_fsm.core.events import LIBRARY_STREAM
 from objlib_fsm.core.ids import StoreName
 from objlib_fsm.core.library_record import Pin
 from objlib_fsm.core.outcomes import Failure, Outcome, Reason
-from objlib_fsm.core.policy import ATTEMPTS_PER_PASS, SETTLE_S, backoff_s
+from objlib_fsm.core.policy import ATTEMPTS_PER_PASS, SETTLE_S
+from objlib_fsm.engine.answers import answered
 from objlib_fsm.engine.clock import Clock
 from objlib_fsm.engine.errors import STORE_GONE_EXIT, Halted, StoreProblem
 from objlib_fsm.engine.journal import Journal
-from objlib_fsm.remote.port import CallFailed, Remote
-
-T = TypeVar("T")
+from objlib_fsm.remote.pacing import Pace
+from objlib_fsm.remote.port import CallFailed, Remote, StoreInfo
 
 DEFAULT_DISPLAY_NAME: Final = "objlib"
 """The display name of a library's store when nobody asked for another."""
 
 
-async def get_or_create_store(journal: Journal, remote: Remote, service: str, display_name: str | None) -> StoreName:
-    """The store that this log belongs to.
+async def get_or_create_store(journal: Journal, remote: Remote, service: str, display_name: str | None) -> StoreInfo:
+    """The store that this log belongs to, with its counts.
 
     On first use it is found by its display name in a complete listing, or made when that shows none, and pinned: the
     log never belongs to another one afterwards.  Raises `StoreProblem`, `Halted`, or `CallFailed` when the service
@@ -32,8 +31,7 @@ async def get_or_create_store(journal: Journal, remote: Remote, service: str, di
     pin = journal.log.library().pin
     if pin is not None:
         check_pin(pin, service, display_name)
-        await check_store(journal.clock, remote, pin.store)
-        return pin.store
+        return await check_store(journal.clock, remote, pin.store)
     wanted = display_name or DEFAULT_DISPLAY_NAME
     store = await _found(journal.clock, remote, wanted)
     attempt = 0
@@ -47,7 +45,7 @@ async def get_or_create_store(journal: Journal, remote: Remote, service: str, di
             raise CallFailed(made)
         await journal.clock.sleep(max(SETTLE_S, made.retry_after_s or 0.0))
         store = await _found(journal.clock, remote, wanted)
-    await journal.note(LIBRARY_STREAM, e.StorePinned(store, wanted, service))
+    await journal.note(LIBRARY_STREAM, e.StorePinned(store.name, wanted, service))
     return store
 
 
@@ -62,38 +60,22 @@ def check_pin(pin: Pin, service: str, display_name: str | None) -> None:
         )
 
 
-async def check_store(clock: Clock, remote: Remote, store: StoreName) -> None:
-    """Raises `StoreProblem` when the pinned store is not there, `Halted` when nothing can be asked."""
+async def check_store(clock: Clock, remote: Remote, store: StoreName) -> StoreInfo:
+    """The pinned store.  Raises `StoreProblem` when it is not there, `Halted` when nothing can be asked."""
     try:
-        await _asked(clock, lambda: remote.get_store(store))
+        return await answered(lambda: remote.get_store(store), clock, Pace())
     except CallFailed as failed:
         if failed.failure.reason in (Reason.GONE, Reason.FORBIDDEN):
             raise StoreProblem(
                 f"the store {store} does not exist any more, or this key may not use it",
-                "check the key; if the store was deleted, a new log (--db) indexes the library again",
+                "check the key; if the store was deleted: objlib-fsm store recreate",
                 STORE_GONE_EXIT,
             ) from None
         raise
 
 
-async def _asked(clock: Clock, question: Callable[[], Awaitable[T]]) -> T:
-    """The answer to a question that changes nothing, asked again while what prevents it may pass."""
-    attempt = 1
-    while True:
-        try:
-            return await question()
-        except CallFailed as failed:
-            failure = failed.failure
-            if failure.outcome is Outcome.HALTED:
-                raise Halted(failure) from None
-            if failure.outcome is Outcome.REJECTED or attempt == ATTEMPTS_PER_PASS:
-                raise
-            await clock.sleep(max(backoff_s("store", attempt), failure.retry_after_s or 0.0))
-            attempt += 1
-
-
-async def _found(clock: Clock, remote: Remote, display_name: str) -> StoreName | None:
-    stores = await _asked(clock, lambda: remote.find_stores(display_name))
+async def _found(clock: Clock, remote: Remote, display_name: str) -> StoreInfo | None:
+    stores = await answered(lambda: remote.find_stores(display_name), clock, Pace())
     if len(stores) > 1:
         names = " and ".join(store.name for store in stores)
         raise StoreProblem(
@@ -101,20 +83,20 @@ async def _found(clock: Clock, remote: Remote, display_name: str) -> StoreName |
             "delete the one that is not wanted, or choose another name with --store",
             6,
         )
-    return stores[0].name if stores else None
+    return stores[0] if stores else None
 
 
-async def _create(journal: Journal, remote: Remote, display_name: str) -> StoreName | Failure:
-    """Make the store; its name, or what went wrong: then a listing tells what really became of it."""
+async def _create(journal: Journal, remote: Remote, display_name: str) -> StoreInfo | Failure:
+    """Make the store; or what went wrong: then a listing tells what really became of it."""
     call = journal.new_id()
     await journal.note(LIBRARY_STREAM, e.StoreCreateIntended(call, display_name))
     try:
-        store = (await remote.create_store(display_name)).name
+        store = await remote.create_store(display_name)
     except CallFailed as failed:
         failure = failed.failure
         await journal.note(LIBRARY_STREAM, e.StoreCreateEnded(call, failure.outcome, None, failure.message))
         if failure.outcome is Outcome.HALTED:
             raise Halted(failure) from None
         return failure
-    await journal.note(LIBRARY_STREAM, e.StoreCreateEnded(call, Outcome.DONE, store))
+    await journal.note(LIBRARY_STREAM, e.StoreCreateEnded(call, Outcome.DONE, store.name))
     return store

@@ -28,6 +28,7 @@ from objlib_fsm.remote.identity import Value, entries, identity_of
 from objlib_fsm.remote.port import (
     Answer,
     CallFailed,
+    DocumentsPage,
     DocumentState,
     OperationStatus,
     Passage,
@@ -77,17 +78,26 @@ class GeminiRemote:
 
     # ---- stores ----------------------------------------------------------------------------------------------------
 
-    async def find_stores(self, display_name: str) -> Sequence[StoreInfo]:
-        """All stores of that display name, from one complete listing."""
+    async def list_stores(self) -> Sequence[StoreInfo]:
+        """All stores of the project, once each, from one complete listing."""
         config = types.ListFileSearchStoresConfig(page_size=PAGE_SIZE)
         pages = self._pages(lambda: self._stores.list(config=config))
-        found = {store.name: self._read(_store, store) async for store in pages if store.display_name == display_name}
+        found = {store.name: self._read(_store, store) async for store in pages}
         return list(found.values())
+
+    async def find_stores(self, display_name: str) -> Sequence[StoreInfo]:
+        """All stores of that display name, from one complete listing."""
+        return [store for store in await self.list_stores() if store.display_name == display_name]
 
     async def create_store(self, display_name: str) -> StoreInfo:
         """Make a store."""
         config = types.CreateFileSearchStoreConfig(display_name=display_name)
         return await self._call(self._stores.create(config=config), Effect.WRITE, _store)
+
+    async def delete_store(self, name: StoreName) -> None:
+        """Delete the store with every document in it."""
+        config = types.DeleteFileSearchStoreConfig(force=True)
+        await self._call(self._stores.delete(name=name, config=config), Effect.WRITE, _nothing)
 
     async def get_store(self, name: StoreName) -> StoreInfo:
         """The store with its counts."""
@@ -147,6 +157,11 @@ class GeminiRemote:
     async def get_document(self, name: DocumentName) -> RemoteDocument:
         """The document."""
         return await self._call(self._stores.documents.get(name=name), Effect.READ, _document)
+
+    async def documents_page(self, store: StoreName, token: str = "") -> DocumentsPage:
+        """One page of the store's documents."""
+        config = types.ListDocumentsConfig(page_size=PAGE_SIZE, page_token=token or None)
+        return await self._call(self._stores.documents.list(parent=store, config=config), Effect.READ, _page)
 
     async def list_documents(self, store: StoreName) -> AsyncIterator[RemoteDocument]:
         """Every document of the store, once each."""
@@ -294,6 +309,11 @@ def _enum(kind: Any, value: Any, unknown: Any) -> Any:
         return kind(getattr(value, "value", value))
     except ValueError:
         return unknown
+
+
+def _page(pager: Any) -> DocumentsPage:
+    """The pager's first page; its configuration is changed to what asks for the next one."""
+    return DocumentsPage(tuple(map(_document, pager.page)), str((pager.config or {}).get("page_token") or ""))
 
 
 def _store(store: types.FileSearchStore) -> StoreInfo:

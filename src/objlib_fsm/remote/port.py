@@ -69,6 +69,11 @@ class StoreInfo(msgspec.Struct, frozen=True):
     failed: int = 0
     size_bytes: int = 0
 
+    @property
+    def documents(self) -> int:
+        """Documents of any state."""
+        return self.active + self.pending + self.failed
+
 
 class Identity(msgspec.Struct, frozen=True):
     """Whose document it is: the three short ids that it carries in its metadata."""
@@ -91,6 +96,13 @@ class RemoteDocument(msgspec.Struct, frozen=True):
     identity: Identity | None = None
     created_at_us: int = 0
     size_bytes: int = 0
+
+
+class DocumentsPage(msgspec.Struct, frozen=True):
+    """A page of a listing; ``next_token`` asks for the one after it, empty after the last."""
+
+    documents: tuple[RemoteDocument, ...]
+    next_token: str = ""
 
 
 class OperationStatus(msgspec.Struct, frozen=True):
@@ -164,6 +176,9 @@ class Remote(Protocol):
     async def get_document(self, name: DocumentName) -> RemoteDocument:
         """The document; `Reason.GONE` when it is not there."""
 
+    async def documents_page(self, store: StoreName, token: str = "") -> DocumentsPage:
+        """One page of the store's documents, the first without *token*; `Reason.INVALID_ARGUMENT` for a stale one."""
+
     def list_documents(self, store: StoreName) -> AsyncIterator[RemoteDocument]:
         """Every document of the store.  Ending without `CallFailed` means that the listing was complete."""
 
@@ -180,6 +195,12 @@ class Remote(Protocol):
         top_k: int | None = None,
     ) -> Answer:
         """Answer a question from the store's documents."""
+
+    async def list_stores(self) -> Sequence[StoreInfo]:
+        """All stores of the project, from one complete listing."""
+
+    async def delete_store(self, name: StoreName) -> None:
+        """Delete the store with every document in it; `Reason.GONE` or `Reason.FORBIDDEN` when it is not there."""
 
     async def aclose(self) -> None:
         """Close the connections."""
