@@ -302,6 +302,14 @@ STORED: Final[list[tuple[e.Event, str]]] = [
         '{"batch":1,"files":150,"succeeded":149,"failed":1,"started_at_us":10}',
     ),
     (
+        e.PaceLearned("gemini", "tier1", 42.5, 60.0),
+        '{"service":"gemini","tier":"tier1","rpm":42.5,"refused_rpm":60.0}',
+    ),
+    (
+        e.RateLimitsSeen("gemini", {"x-ratelimit-limit": "60"}, 3, 10, 20),
+        '{"service":"gemini","headers":{"x-ratelimit-limit":"60"},"replies":3,"first_at_us":10,"last_at_us":20}',
+    ),
+    (
         e.LeaseTaken(1, RunId("r1"), "host", 42, 1234, "boot"),
         '{"epoch":1,"run":"r1","host":"host","pid":42,"process_started":1234,"boot_id":"boot"}',
     ),

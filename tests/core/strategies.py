@@ -59,7 +59,7 @@ def of_type(kind: mi.Type, fields: Mapping[str, st.SearchStrategy[Any]]) -> st.S
         case mi.IntType():
             return WHOLE
         case mi.FloatType():
-            return st.floats()
+            return st.floats(allow_nan=False, allow_infinity=False)  # JSON has neither.
         case mi.StrType():
             return TEXT
         case mi.BoolType():

@@ -7,7 +7,17 @@ import pytest
 
 from objlib_fsm.core import events as e
 from objlib_fsm.core.ids import EventId, LibraryId, RunId, StoreName
-from objlib_fsm.core.library_record import BATCHES_KEPT, Compared, Lease, LibraryRecord, Pin, Run, apply_library
+from objlib_fsm.core.library_record import (
+    BATCHES_KEPT,
+    Compared,
+    Learned,
+    Lease,
+    LibraryRecord,
+    Limits,
+    Pin,
+    Run,
+    apply_library,
+)
 from objlib_fsm.core.outcomes import Outcome
 from objlib_fsm.core.table import LIBRARY_KINDS
 from tests.core.stored_bodies import EXAMPLES
@@ -76,6 +86,23 @@ def test_batches() -> None:
     record = told(e.BatchStarted(7, 150), e.BatchStarted(3, 150), *ended)
     assert record.last_batch == 7
     assert record.batches == tuple(ended[2:])
+
+
+def test_what_was_learned_is_of_one_service_and_one_tier() -> None:
+    record = told(
+        e.PaceLearned("gemini", "tier1", 30.0),
+        e.PaceLearned("gemini", "tier2", 300.0),
+        e.PaceLearned("gemini", "tier1", 42.0, 60.0),
+    )
+    assert record.learned_of("gemini", "tier1") == Learned("gemini", "tier1", 42.0, 60.0, 3)
+    assert record.learned_of("gemini", "tier2") == Learned("gemini", "tier2", 300.0, None, 2)
+    assert record.learned_of("http://127.0.0.1:8080", "tier1") is None
+    assert record.learned_of("gemini", "tier3") is None
+
+
+def test_the_last_rate_limits_are_kept() -> None:
+    seen = [e.RateLimitsSeen("gemini", {"x-ratelimit-remaining": str(left)}, 5, 1, left) for left in (9, 7)]
+    assert told(*seen).limits == Limits("gemini", {"x-ratelimit-remaining": "7"}, 7)
 
 
 def test_the_lease() -> None:

@@ -83,6 +83,8 @@ KIND_NAMES = {
     71: "run_ended",
     72: "batch_started",
     73: "batch_ended",
+    74: "pace_learned",
+    75: "rate_limits_seen",
     80: "lease_taken",
     81: "lease_renewed",
     82: "lease_released",
@@ -205,7 +207,7 @@ def test_families() -> None:
         Family.OUTCOME: [30, 31, 32, 33, 34, 35, 36],
         Family.OBSERVATION: [40, 41, 42, 43, 44, 45, 46, 47],
         Family.VERDICT: [50, 51, 52, 53],
-        Family.LIBRARY: [64, 65, 66, 67, 68, 69, 70, 71, 72, 73, 80, 81, 82, 83, 84],
+        Family.LIBRARY: [64, 65, 66, 67, 68, 69, 70, 71, 72, 73, 74, 75, 80, 81, 82, 83, 84],
     }
 
 

@@ -6,12 +6,14 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import anyio
+import msgspec
 import pytest
 
 from objlib_fsm.core import events as e
 from objlib_fsm.core.decide import Tell
 from objlib_fsm.emulator.faults import Rule
 from objlib_fsm.emulator.settings import Latencies, Latency, Settings
+from objlib_fsm.engine import session as s
 from objlib_fsm.engine.errors import StoreProblem
 from objlib_fsm.engine.journal import Journal
 from objlib_fsm.engine.runner import Stop
@@ -283,6 +285,33 @@ def test_a_second_run_is_told_who_holds_the_log(tmp_path: Path) -> None:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(second)
             await w.run()
+        assert await w.check() == {"indexed": 5}
+
+    in_world(tmp_path, story, SLOW)
+
+
+def test_a_run_that_waits_begins_when_the_other_has_ended(tmp_path: Path) -> None:
+    async def story(w: World) -> None:
+        fill(w, 5)
+        told: list[str] = []
+
+        async def second() -> None:
+            await w.clock.sleep(1)
+            log = w.open()
+            try:
+                shell = msgspec.structs.replace(w.shell(log, log.run), run=log.run)
+                async with s.Session(shell, held=lambda held: told.append(held.run)) as session:
+                    assert session.epoch == 2
+                    assert w.clock.monotonic() == pytest.approx(ended[0], abs=s.LEASE_ASKED_EVERY_S + 0.1)
+            finally:
+                log.close()
+
+        ended: list[float] = []
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(second)
+            await w.run()
+            ended.append(w.clock.monotonic())
+        assert len(told) == 1
         assert await w.check() == {"indexed": 5}
 
     in_world(tmp_path, story, SLOW)

@@ -17,7 +17,7 @@ from objlib_fsm.core.outcomes import Failure, Outcome, Reason
 from objlib_fsm.engine.runner import Stop
 from objlib_fsm.remote import budget as q
 from objlib_fsm.remote.budget import TIERS
-from objlib_fsm.remote.pacing import Pacer
+from objlib_fsm.remote.pacing import Lesson, Pacer
 from objlib_fsm.remote.port import CallFailed
 from tests.remote.test_pacing_rules import EPSILON_S, most_in_a_window
 from tests.support.virtual_time import START_US, VirtualClock, run_virtual
@@ -29,6 +29,11 @@ ARGUMENT = Failure(Outcome.REJECTED, Reason.INVALID_ARGUMENT, "page_size is inva
 
 def throttled(retry_after_s: float) -> Failure:
     return Failure(Outcome.THROTTLED, Reason.RATE_LIMIT, "too fast", 429, "RESOURCE_EXHAUSTED", retry_after_s)
+
+
+def learned_rpm(pacer: Pacer) -> float:
+    assert pacer.lesson is not None
+    return pacer.lesson.rpm
 
 
 # ---- the pacer -------------------------------------------------------------------------------------------------------
@@ -278,10 +283,10 @@ def test_the_rate_climbs_while_nothing_throttles_and_backs_off() -> None:
                 tasks.start_soon(go_on, 300.0)
         # A minute adds the tier's rate, 20, and five minutes five times that.
         assert bench.pacer.rate_rpm == pytest.approx(120, rel=0.15)
-        before = bench.pacer.learned_rpm
+        before = learned_rpm(bench.pacer)
         await bench.call(THROTTLED)
         await bench.call(THROTTLED)
-        assert bench.pacer.learned_rpm == pytest.approx(0.7 * before)  # Once: these began at the same rate.
+        assert learned_rpm(bench.pacer) == pytest.approx(0.7 * before)  # Once: these began at the same rate.
 
     with_pacer(main)
 
@@ -291,9 +296,9 @@ def test_a_rate_that_is_not_used_does_not_climb_and_one_that_was_learned_is_kept
         for _ in range(50):
             await bench.call()
             await anyio.sleep(60)
-        assert bench.pacer.learned_rpm == 90
+        assert learned_rpm(bench.pacer) == 90
 
-    with_pacer(main, start_rpm=90)
+    with_pacer(main, start=Lesson("tier1", 90))
 
 
 def test_without_adaptive_the_rate_is_the_tiers() -> None:
@@ -302,7 +307,7 @@ def test_without_adaptive_the_rate_is_the_tiers() -> None:
             await bench.call(failure)
         assert bench.pacer.rate_rpm == 20
 
-    with_pacer(main, adaptive=False, start_rpm=500)
+    with_pacer(main, adaptive=False, start=Lesson("tier1", 500))
 
 
 @settings(max_examples=25, deadline=None)

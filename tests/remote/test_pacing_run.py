@@ -6,12 +6,15 @@ from pathlib import Path
 
 import pytest
 
+from objlib_fsm.core import events as e
+from objlib_fsm.core.events import LIBRARY_STREAM
 from objlib_fsm.emulator.faults import Rule
+from objlib_fsm.emulator.settings import Settings
 from objlib_fsm.engine import session as s
 from objlib_fsm.engine.runner import Stop
-from objlib_fsm.remote.pacing import Pacer
+from objlib_fsm.remote.pacing import Lesson, Pacer
 from tests.support.virtual_time import run_virtual
-from tests.support.world import world
+from tests.support.world import World, world
 
 
 def test_a_hopeless_run_ends_early_and_no_file_has_failed(tmp_path: Path) -> None:
@@ -65,5 +68,96 @@ def test_a_daily_budget_stops_the_run_and_the_next_day_goes_on(tmp_path: Path) -
             await w.clock.sleep(86_400)
             assert (await w.run()).exit_code == 0
             assert await w.check() == {"indexed": 8}
+
+    run_virtual(main)
+
+
+def learned(w: World) -> list[e.PaceLearned]:
+    log = w.open()
+    try:
+        return [r.event for r in log.read(LIBRARY_STREAM) if isinstance(r.event, e.PaceLearned)]
+    finally:
+        log.close()
+
+
+def limits(w: World) -> list[e.RateLimitsSeen]:
+    log = w.open()
+    try:
+        return [r.event for r in log.read(LIBRARY_STREAM) if isinstance(r.event, e.RateLimitsSeen)]
+    finally:
+        log.close()
+
+
+def test_what_a_run_learned_is_an_event_and_few_of_them(tmp_path: Path) -> None:
+    """At tier1 an upload and an import take 6 s; the rate climbs by 20 a minute for each minute it is used."""
+
+    async def main() -> None:
+        async with world(tmp_path) as w:
+            for number in range(100):
+                w.write(f"file{number}.txt", f"words {number}")
+            w.pace = Pacer("tier1", w.clock)
+            began = w.clock.monotonic()
+            assert (await w.run()).exit_code == 0
+            took_s = w.clock.monotonic() - began
+            assert took_s < 200 * 3 * 0.6  # Without learning: 200 calls, 3 s apart.
+            told = learned(w)
+            rates = [event.rpm for event in told]
+            assert rates == sorted(rates)
+            assert rates[-1] > 60
+            assert len(rates) <= took_s / 30 + 1
+            assert {(event.service, event.tier, event.refused_rpm) for event in told} == {("test", "tier1", None)}
+            log = w.open()
+            known = log.library().learned_of("test", "tier1")
+            log.close()
+            assert known is not None
+            assert known.rpm == rates[-1]
+
+    run_virtual(main)
+
+
+def test_a_run_that_keeps_to_its_tier_learns_nothing(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with world(tmp_path) as w:
+            for number in range(30):
+                w.write(f"file{number}.txt", f"words {number}")
+            w.pace = Pacer("tier1", w.clock, adaptive=False, start=Lesson("tier1", 600))
+            began = w.clock.monotonic()
+            assert (await w.run()).exit_code == 0
+            assert w.clock.monotonic() - began >= 59 * 3
+            assert learned(w) == []
+
+    run_virtual(main)
+
+
+def test_a_rate_learned_on_another_tier_is_no_start() -> None:
+    async def main() -> None:
+        from tests.support.virtual_time import VirtualClock
+
+        assert Pacer("tier1", VirtualClock(), start=Lesson("tier2", 300)).rate_rpm == 20
+        assert Pacer("tier2", VirtualClock(), start=Lesson("tier2", 300)).rate_rpm == 300
+
+    run_virtual(main)
+
+
+def test_a_service_that_counts_teaches_its_limit_and_its_headers_are_kept(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with world(tmp_path, Settings(changes_per_minute=60)) as w:
+            for number in range(200):
+                w.write(f"file{number:03}.txt", f"words {number}")
+            w.pace = Pacer("tier2", w.clock)
+            began = w.clock.monotonic()
+            summary = await w.run_until_done()
+            took_s = w.clock.monotonic() - began
+            assert summary.exit_code == 0
+            assert await w.check() == {"indexed": 200}
+            last = learned(w)[-1]
+            assert last.refused_rpm is not None
+            assert 20 <= last.rpm <= 90
+            seen = limits(w)
+            assert seen[0].headers["x-ratelimit-limit-requests"] == "60"
+            assert sum(event.replies for event in seen) > 800
+            assert len(seen) <= took_s / 600 + 2
+            for event in seen:
+                assert event.first_at_us <= event.last_at_us
 
     run_virtual(main)

@@ -87,7 +87,12 @@ class World:
     @asynccontextmanager
     async def remote(self) -> AsyncIterator[Remote]:
         """The adapter over the SDK over the service's transport."""
-        remote = GeminiRemote(api_key="test", base_url=self.service.base_url, transport=self.service.transport)
+        remote = GeminiRemote(
+            api_key="test",
+            base_url=self.service.base_url,
+            transport=self.service.transport,
+            heard=lambda headers: self.pace.limits.hear(headers, self.clock.now_us()),
+        )
         try:
             yield remote
         finally:

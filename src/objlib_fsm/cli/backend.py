@@ -17,8 +17,9 @@ from objlib_fsm.cli.safe import safe
 
 if TYPE_CHECKING:
     from objlib_fsm.cli.layers import Effective
-    from objlib_fsm.core.library_record import Pin
+    from objlib_fsm.core.library_record import Learned, Pin
     from objlib_fsm.engine.session import Service
+    from objlib_fsm.remote.pacing import Pace
     from objlib_fsm.remote.port import Remote
 
 LOCAL: Final = "local"
@@ -154,14 +155,22 @@ def _remembered(console: Console, key: str, source: str) -> str:
     return key
 
 
-def service_for(console: Console, choice: Choice, log: Path, *, spent_today: int = 0) -> Service:
+def service_for(
+    console: Console,
+    choice: Choice,
+    log: Path,
+    *,
+    learned: Learned | None = None,
+    spent_today: int = 0,
+) -> Service:
     """The service, connected to only when it is needed.
 
-    ``spent_today`` calls of a daily quota were made before.
+    An adaptive rate starts where *learned* says, else at the tier's; ``spent_today`` calls of a daily quota were made
+    before.
     """
     from objlib_fsm.engine.clock import SystemClock
     from objlib_fsm.engine.session import Service
-    from objlib_fsm.remote.pacing import Pace, Pacer
+    from objlib_fsm.remote.pacing import Lesson, Pace, Pacer
 
     if choice.local:
         data = local_store_for(log)
@@ -169,8 +178,9 @@ def service_for(console: Console, choice: Choice, log: Path, *, spent_today: int
         return Service(lambda: _local(choice, data), LOCAL, Pace())
     if choice.url is not None and urlsplit(choice.url).scheme == "http" and not _on_this_machine(choice.url):
         console.say(f"warning: {safe(choice.url)} is not encrypted; key and files can be read on their way")
-    pacer = Pacer(choice.tier, SystemClock(), adaptive=choice.adaptive, spent_today=spent_today)
-    return Service(lambda: _gemini(choice), choice.name, pacer)
+    start = Lesson(learned.tier, learned.rpm, learned.refused_rpm) if learned is not None else None
+    pacer = Pacer(choice.tier, SystemClock(), adaptive=choice.adaptive, start=start, spent_today=spent_today)
+    return Service(lambda: _gemini(choice, pacer), choice.name, pacer)
 
 
 @contextlib.asynccontextmanager
@@ -187,10 +197,14 @@ async def _local(choice: Choice, data: Path) -> AsyncIterator[Remote]:
 
 
 @contextlib.asynccontextmanager
-async def _gemini(choice: Choice) -> AsyncIterator[Remote]:
+async def _gemini(choice: Choice, pace: Pace) -> AsyncIterator[Remote]:
+    from objlib_fsm.engine.clock import SystemClock
     from objlib_fsm.remote.gemini import GeminiRemote
 
-    remote = GeminiRemote(choice.key, base_url=choice.url)
+    clock = SystemClock()
+    remote = GeminiRemote(
+        choice.key, base_url=choice.url, heard=lambda headers: pace.limits.hear(headers, clock.now_us())
+    )
     try:
         yield remote
     finally:

@@ -123,7 +123,13 @@ def _of_service(error: BaseException) -> Problem | None:
         from objlib_fsm.log.lease import LeaseHeld
 
         if isinstance(error, LeaseHeld):
-            return Problem(str(error), "wait until it ends; `objlib-fsm status` shows it", ExitCode.LOCKED)
+            from objlib_fsm.cli.render import holder
+
+            return Problem(
+                holder(error.lease),
+                "wait until it ends, or let this one wait with `run --wait`; `objlib-fsm status` shows it",
+                ExitCode.LOCKED,
+            )
     if "objlib_fsm.engine.errors" in sys.modules:
         from objlib_fsm.engine.errors import Halted, StoreProblem
 

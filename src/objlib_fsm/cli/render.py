@@ -5,7 +5,12 @@ from __future__ import annotations
 import datetime
 import unicodedata
 from collections.abc import Sequence
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+from objlib_fsm.cli.safe import safe
+
+if TYPE_CHECKING:
+    from objlib_fsm.core.library_record import Lease
 
 _UNITS: Final = ("bytes", "KB", "MB", "GB", "TB")
 
@@ -67,6 +72,14 @@ def due(at_us: int, now_us: int) -> str:
 def ago(at_us: int, now_us: int) -> str:
     """``2026-11-20 22:15:03 (12 s ago)``."""
     return f"{when(at_us)} ({duration((now_us - at_us) / 1e6)} ago)"
+
+
+def holder(lease: Lease) -> str:
+    """Who is at work on the log: process, host, since when."""
+    return (
+        f"process {lease.pid} on {safe(lease.host)} is at work on this log since {when(lease.taken_at_us)}"
+        f" (run {lease.run})"
+    )
 
 
 def table(rows: Sequence[Sequence[str]], *, right: Sequence[int] = (), indent: str = "  ") -> list[str]:

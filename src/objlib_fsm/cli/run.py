@@ -24,6 +24,8 @@ Examples:
   objlib-fsm run --limit 20 --yes       twenty files, without a question
   objlib-fsm run --retry-failed         another attempt at what failed; after three runs a file is parked
   objlib-fsm run --prune --dry-run      which documents of missing or left out files would go
+  objlib-fsm run --no-adaptive          never faster than the tier says
+  objlib-fsm run --wait                 start when the run that is at work has ended
   objlib-fsm run --json | tail -1 | jq .failed
 
 Without an API key the files go to a local store, and nothing leaves this machine. Ctrl-C lets what is under way end;
@@ -50,6 +52,7 @@ class Wish:
     prune: bool = False
     confirm: str | None = None
     retry_failed: bool = False
+    wait: bool = False
 
 
 @shared(service=True)
@@ -77,6 +80,15 @@ def command(
         ),
     ] = None,
     limit: Annotated[int | None, typer.Option("--limit", min=1, metavar="N", help="At most N files.")] = None,
+    no_adaptive: Annotated[
+        bool,
+        typer.Option(
+            "--no-adaptive", help="Keep to the tier's rate instead of finding what is borne.", show_default=False
+        ),
+    ] = False,
+    wait: Annotated[
+        bool, typer.Option("--wait", help="When another run is at work, wait until it ends.", show_default=False)
+    ] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Send files without asking.", show_default=False)] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would be sent, and change nothing.", show_default=False)
@@ -110,7 +122,8 @@ def command(
         concurrency=concurrency,
         polls=polls,
         batch_size=batch_size,
+        adaptive=False if no_adaptive else None,
         missing_days=missing_days,
         max_delete=max_delete,
     )
-    return carry_out(inv, Wish(library, limit, yes, dry_run, prune, confirm, retry_failed))
+    return carry_out(inv, Wish(library, limit, yes, dry_run, prune, confirm, retry_failed, wait))

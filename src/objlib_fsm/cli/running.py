@@ -20,16 +20,17 @@ from objlib_fsm.cli.options import Invocation, NotThere, WrongUse
 from objlib_fsm.cli.place import library_root, log_path, own_paths, reading, remembered_root
 from objlib_fsm.cli.plan import consent, nothing_sent_yet, spent_today, to_send
 from objlib_fsm.cli.prune import prune
-from objlib_fsm.cli.render import count, iso, when
+from objlib_fsm.cli.render import count, holder, iso, when
 from objlib_fsm.cli.report import scan_lines, scan_message, show_summary, summary_message
 from objlib_fsm.cli.run import Wish
 from objlib_fsm.cli.safe import safe
 from objlib_fsm.cli.shell import opened_shell
 from objlib_fsm.cli.signals import Ender
 from objlib_fsm.cli.status import causes
+from objlib_fsm.core.library_record import Lease
 from objlib_fsm.engine import progress as notices
 from objlib_fsm.engine.runner import Stop
-from objlib_fsm.engine.session import Options, Session, Shell, Summary, counts, scan
+from objlib_fsm.engine.session import Options, Service, Session, Shell, Summary, counts, scan
 from objlib_fsm.engine.store import DEFAULT_DISPLAY_NAME
 from objlib_fsm.engine.wishing import retry_failed
 
@@ -99,9 +100,8 @@ class _Work:
         """Scan, ask when *ask*, and work."""
         shell, console = self.shell, self.console
         self._tell(messages.Started(library=str(self.root), log=str(self.log), backend=self.choice.name, run=shell.run))
-        spent = spent_today(shell.log, self.choice.tier, shell.clock.now_us())
-        service = service_for(console, self.choice, self.log, spent_today=spent)
-        async with Session(shell) as session:
+        async with Session(shell, held=self._held if self.wish.wait else None) as session:
+            service = self._service()
             with self._scan_progress() as told:
                 scanned = await scan(session.journal, shell, self.root, own_paths(self.log), told, self.settings.ignore)
             if self.inv.json:
@@ -151,6 +151,20 @@ class _Work:
             if parked:
                 self.console.say(f"{count(parked, 'file')} parked after three runs; objlib-fsm retry brings them back")
         return True
+
+    def _held(self, lease: Lease) -> None:
+        self.console.say(f"waiting: {holder(lease)}")
+
+    def _service(self) -> Service:
+        """Where the files go, and how fast: what earlier runs spent and learned is in the log."""
+        log, choice = self.shell.log, self.choice
+        return service_for(
+            self.console,
+            choice,
+            self.log,
+            learned=log.library().learned_of(choice.name, choice.tier),
+            spent_today=spent_today(log, choice.tier, self.shell.clock.now_us()),
+        )
 
     def _drain(self) -> None:
         self.stop.draining = True

@@ -23,6 +23,8 @@ from objlib_fsm.core.library_events import LeaseRenewed as LeaseRenewed
 from objlib_fsm.core.library_events import LeaseTaken as LeaseTaken
 from objlib_fsm.core.library_events import LibraryCreated as LibraryCreated
 from objlib_fsm.core.library_events import LibraryRooted as LibraryRooted
+from objlib_fsm.core.library_events import PaceLearned as PaceLearned
+from objlib_fsm.core.library_events import RateLimitsSeen as RateLimitsSeen
 from objlib_fsm.core.library_events import RunEnded as RunEnded
 from objlib_fsm.core.library_events import RunStarted as RunStarted
 from objlib_fsm.core.library_events import StoreCompared as StoreCompared

@@ -118,6 +118,30 @@ class BatchEnded(Event, frozen=True, omit_defaults=True):
     started_at_us: int
 
 
+class PaceLearned(Event, frozen=True, omit_defaults=True):
+    """How many calls a minute ``service`` bore, starting from ``tier``: the next such run starts there.
+
+    ``refused_rpm`` is the rate that met the last 429, None while none did.
+    """
+
+    kind = Kind.PACE_LEARNED
+    service: str
+    tier: str
+    rpm: float
+    refused_rpm: float | None = None
+
+
+class RateLimitsSeen(Event, frozen=True, omit_defaults=True):
+    """Replies said how much may be asked: the headers of the last of ``replies`` such ones since the event before."""
+
+    kind = Kind.RATE_LIMITS_SEEN
+    service: str
+    headers: Mapping[str, str]
+    replies: int
+    first_at_us: int
+    last_at_us: int
+
+
 class LeaseTaken(Event, frozen=True, omit_defaults=True):
     """From now on only appends with this ``epoch`` are accepted from runners.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping
 from typing import Final
 
 import msgspec
@@ -56,6 +57,24 @@ class Run(msgspec.Struct, frozen=True, omit_defaults=True):
     exit_code: int | None = None
 
 
+class Learned(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The rate that a service bore, for one tier: calls that change something, a minute."""
+
+    service: str
+    tier: str
+    rpm: float
+    refused_rpm: float | None = None
+    at_us: int = 0
+
+
+class Limits(msgspec.Struct, frozen=True):
+    """What the replies of a service said last about how much may be asked."""
+
+    service: str
+    headers: Mapping[str, str]
+    at_us: int
+
+
 class LibraryRecord(msgspec.Struct, omit_defaults=True):
     """The library as its own events tell it."""
 
@@ -70,6 +89,12 @@ class LibraryRecord(msgspec.Struct, omit_defaults=True):
     run: Run | None = None
     batches: tuple[e.BatchEnded, ...] = ()
     last_batch: int = 0
+    learned: tuple[Learned, ...] = ()
+    limits: Limits | None = None
+
+    def learned_of(self, service: str, tier: str) -> Learned | None:
+        """What is known of that service on that tier: a rate learned elsewhere says nothing."""
+        return next((known for known in self.learned if (known.service, known.tier) == (service, tier)), None)
 
 
 def apply_library(record: LibraryRecord, event: e.Event, at_us: int) -> LibraryRecord:
@@ -104,6 +129,11 @@ def apply_library(record: LibraryRecord, event: e.Event, at_us: int) -> LibraryR
             r.last_batch = max(r.last_batch, event.batch)
         case e.BatchEnded():
             r.batches = (*r.batches, event)[-BATCHES_KEPT:]
+        case e.PaceLearned(service, tier, rpm, refused_rpm):
+            others = tuple(known for known in r.learned if (known.service, known.tier) != (service, tier))
+            r.learned = (*others, Learned(service, tier, rpm, refused_rpm, at_us))
+        case e.RateLimitsSeen():
+            r.limits = Limits(event.service, event.headers, event.last_at_us)
         case e.LeaseTaken():
             r.lease = Lease(
                 event.epoch, event.run, event.host, event.pid, event.process_started, event.boot_id, at_us, at_us

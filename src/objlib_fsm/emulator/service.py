@@ -22,6 +22,7 @@ from objlib_fsm.emulator import documents, fault_effects, files, router
 from objlib_fsm.emulator.context import Clock, Context, system_clock
 from objlib_fsm.emulator.faults import FaultPlan, Rule
 from objlib_fsm.emulator.index import index_slice, is_complete
+from objlib_fsm.emulator.quota import Quota
 from objlib_fsm.emulator.router import Endpoint
 from objlib_fsm.emulator.settings import Latency, Settings
 from objlib_fsm.emulator.state import Database
@@ -78,6 +79,8 @@ class Service:
         self.log: deque[Logged] = deque(maxlen=LOGGED_REQUESTS)
         self.sleep = sleep
         self._ordinal = 0
+        most = self.settings.changes_per_minute
+        self._quota = Quota(most) if most is not None else None
         latencies = self.settings.latencies
         self._latencies = {"request": latencies.request, "upload": latencies.upload, "answer": latencies.answer}
 
@@ -145,6 +148,8 @@ class Service:
             except Exception:
                 _log.exception("unexpected error in %s", name)
                 reply = ApiError(500, "Internal error encountered.").reply()
+        if self._quota is not None:
+            reply.headers = (*reply.headers, *self._quota.headers(self.context.now_us()))
         self.requests[name] += 1
         self.log.append(
             Logged(
@@ -169,6 +174,8 @@ class Service:
             raise ApiError(413, f"The request's body is larger than {self.settings.max_body_bytes} bytes.")
         self._check_key(endpoint, call)
         router.check_query(endpoint, call, strict=self.settings.reject_unknown_keys)
+        if self._quota is not None:
+            self._quota.admit(endpoint.name, context.now_us())
         if rule is None:
             if not endpoint.writes:
                 return endpoint.handler(context, call)

@@ -67,6 +67,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     max_body_bytes: int = 512 * 1024 * 1024
     """Largest request body; more is answered 413.  A request's body is held in memory."""
 
+    changes_per_minute: int | None = None
+    """Calls that change something in any 60 seconds; one more is answered 429 with RetryInfo, and each reply has
+    ``x-ratelimit-*`` headers.  None: no limit and no such headers, as the service. [U]"""
+
     # Raw files
     honours_chosen_ids: Literal[True, False, "refuse"] = True
     """The id that a client chose for a raw file is kept, replaced by a generated one, or refused with 400. [U]"""

@@ -18,6 +18,7 @@ from objlib_fsm.core.record import FileRecord
 from objlib_fsm.core.table import State
 from objlib_fsm.engine.errors import Halted
 from objlib_fsm.engine.journal import Journal
+from objlib_fsm.engine.lessons import Lessons
 from objlib_fsm.engine.progress import BatchBegan, BatchDone, FileChanged, Progress, Waiting
 from objlib_fsm.engine.worker import Worker
 from objlib_fsm.log import lease
@@ -75,6 +76,7 @@ class Runner:
         worker: Worker,
         progress: Progress,
         stop: Stop,
+        lessons: Lessons,
         *,
         run: str,
         epoch: int,
@@ -88,6 +90,7 @@ class Runner:
         self._worker = worker
         self._progress = progress
         self._stop = stop
+        self._lessons = lessons
         self._run = run
         self._epoch = epoch
         self._launching_max = 2 * concurrency
@@ -262,11 +265,12 @@ class Runner:
     # ---- beside the work -------------------------------------------------------------------------------------------
 
     async def _renew(self) -> None:
-        """Say that this run is alive; find out when it is not the holder any more."""
+        """Say that this run is alive and what it learned; find out when it is not the holder any more."""
         while True:
             await self._journal.clock.sleep(lease.RENEW_EVERY_S)
             try:
                 await lease.renew(self._journal.log, self._epoch, self._journal.clock.now_us(), self._journal.new_id())
+                await self._lessons.note()
             except Fenced as fenced:
                 self._stop.error = fenced
                 self._changed.set()

@@ -14,12 +14,14 @@ from objlib_fsm import __version__
 from objlib_fsm.core import events as e
 from objlib_fsm.core.events import LIBRARY_STREAM
 from objlib_fsm.core.ids import RunId, StoreName, StreamId
+from objlib_fsm.core.library_record import Lease
 from objlib_fsm.core.paths import part_text
 from objlib_fsm.core.policy import SHOWN_S, Waits
 from objlib_fsm.core.table import State
 from objlib_fsm.engine.clock import Clock
 from objlib_fsm.engine.errors import Halted
 from objlib_fsm.engine.journal import Journal
+from objlib_fsm.engine.lessons import Lessons
 from objlib_fsm.engine.listing import SharedListing
 from objlib_fsm.engine.perform import Performer
 from objlib_fsm.engine.progress import Progress, Said
@@ -49,6 +51,9 @@ POLLS: Final = 20
 BATCH_SIZE: Final = 150
 BATCH_SIZE_MIN, BATCH_SIZE_MAX = 100, 200
 """Files of a logical batch."""
+
+LEASE_ASKED_EVERY_S: Final = 1.0
+"""A run that waits for another one begins this soon after it."""
 
 FAILED_EXIT: Final = 3
 LATER_EXIT: Final = 4
@@ -143,17 +148,27 @@ def counts(log: SqliteReader) -> Counts:
 class Session:
     """Everything that a run, or a scan alone, does under one lease.  An async context manager.
 
-    Raises `LeaseHeld` on entering while another runner is at work.
+    While another runner is at work, entering raises `LeaseHeld`; with *held* it tells that once and waits instead.
     """
 
-    def __init__(self, shell: Shell) -> None:
+    def __init__(self, shell: Shell, *, held: Callable[[Lease], None] | None = None) -> None:
         self.shell = shell
+        self._held = held
         self.journal = Journal(shell.log, shell.clock, shell.random_bytes)
         self.epoch = 0
 
     async def __aenter__(self) -> Session:
-        s = self.shell
-        self.epoch = await lease.take(s.log, s.run, s.process, s.clock.now_us(), self.journal.new_id())
+        s, told = self.shell, ""
+        while not self.epoch:
+            try:
+                self.epoch = await lease.take(s.log, s.run, s.process, s.clock.now_us(), self.journal.new_id())
+            except lease.LeaseHeld as error:
+                if self._held is None:
+                    raise
+                if told != error.lease.run:
+                    told = error.lease.run
+                    self._held(error.lease)
+                await s.clock.sleep(LEASE_ASKED_EVERY_S)
         self.journal.epoch = self.epoch
         return self
 
@@ -180,7 +195,7 @@ class Session:
             store = info.name
             reconciler = self._reconciler(remote, service.pace, progress, stop)
             await _unless_unanswered(reconciler.at_start(info), progress)
-            ended = await self._work(remote, store, service.pace, options, progress, stop, root)
+            ended = await self._work(remote, store, service.name, service.pace, options, progress, stop, root)
             due = await self._sync_due(reconciler, remote, store, stop, progress)
         summary = self._summary(ended, stop, store, self.shell.clock.monotonic() - began, due)
         tally = msgspec.structs.asdict(summary.counts)
@@ -215,6 +230,7 @@ class Session:
         self,
         remote: Remote,
         store: StoreName,
+        service: str,
         pace: Pace,
         options: Options,
         progress: Progress,
@@ -252,12 +268,14 @@ class Session:
             s.run_sync,
             stop,
         )
+        lessons = Lessons(self.journal, pace, service)
         runner = Runner(
             self.journal,
             s.log,
             worker,
             progress,
             stop,
+            lessons,
             run=s.run,
             epoch=self.epoch,
             concurrency=options.concurrency,
@@ -265,7 +283,9 @@ class Session:
             limit=options.limit,
             only=options.only,
         )
-        return await runner.run()
+        ended = await runner.run()
+        await lessons.note(ending=True)
+        return ended
 
     def _summary(self, ended: Ended, stop: Stop, store: StoreName, wall_s: float, sync_due: bool = False) -> Summary:
         log = self.shell.log

@@ -163,6 +163,11 @@ class Rate(msgspec.Struct, frozen=True):
     cut_at: float | None = None
 
 
+def starting(rpm: float, step: float, refused: float | None) -> Rate:
+    """The rate that an earlier run learned."""
+    return Rate(min(RPM_MAX, max(RPM_MIN, rpm)), step, math.inf if refused is None else refused)
+
+
 def climbed(rate: Rate) -> Rate:
     """After a call that was done and had waited for its turn; as many as a minute has add ``step``."""
     step = rate.step

@@ -61,16 +61,25 @@ DOCUMENTS_ARE_DATA: Final = (
 
 
 class GeminiRemote:
-    """`Remote` for one API key.  ``transport`` replaces the network, for a service in this process."""
+    """`Remote` for one API key.
+
+    ``transport`` replaces the network, for a service in this process; ``heard`` is told the headers of each reply.
+    """
 
     def __init__(
-        self, api_key: str, *, base_url: str | None = None, transport: httpx2.AsyncBaseTransport | None = None
+        self,
+        api_key: str,
+        *,
+        base_url: str | None = None,
+        transport: httpx2.AsyncBaseTransport | None = None,
+        heard: Callable[[list[tuple[bytes, bytes]]], None] | None = None,
     ) -> None:
         # The SDK warns of each enumeration value that it does not know; they are read as UNKNOWN.  Said here and not
         # at import, so that a filter which was set in between ("error", in tests) does not come first.
         warnings.filterwarnings("ignore", category=UserWarning, module=r"google\.genai\._common")
         self._key = api_key
         self._http = make_http(base_url or OFFICIAL_URL, transport)
+        self._http.heard = heard
         self._client = make_client(api_key, base_url or OFFICIAL_URL, self._http)
         self._api = self._client.aio
         self._stores = self._api.file_search_stores

@@ -7,6 +7,7 @@ A call that has begun is never touched.
 
 from __future__ import annotations
 
+import math
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
@@ -19,6 +20,7 @@ from objlib_fsm.core.outcomes import Failure, Outcome, Reason
 from objlib_fsm.remote import breaker as b
 from objlib_fsm.remote import budget as q
 from objlib_fsm.remote.budget import TIERS
+from objlib_fsm.remote.limits import LimitHeaders
 from objlib_fsm.remote.port import CallFailed
 
 TURN_S: Final = 1.0
@@ -43,6 +45,14 @@ class Clock(Protocol):
         """Wait."""
 
 
+class Lesson(msgspec.Struct, frozen=True):
+    """A rate found by trying, from which the next run may start: calls a minute, and what met the last 429."""
+
+    tier: str
+    rpm: float
+    refused_rpm: float | None = None
+
+
 class Pace:
     """No pacing at all, for the store on this machine: also the seam that the engine calls."""
 
@@ -58,6 +68,11 @@ class Pace:
     """Such calls at once."""
     hopeless: Failure | None = None
     """Why the run should end: what nearly every call met, or a budget that is used up."""
+    lesson: Lesson | None = None
+    """The rate of now where it is found by trying, None where it is not."""
+
+    def __init__(self) -> None:
+        self.limits = LimitHeaders()
 
     def attach(self, concurrency: int, stopping: Callable[[], bool], changed: Callable[[], None]) -> None:
         """A run begins: at most so many calls at once; *changed* is called when an attribute above may have changed.
@@ -83,7 +98,7 @@ class Pace:
 class Pacer(Pace):
     """Keeps to a tier, or finds the rate that the service bears, starting there.
 
-    ``start_rpm`` is where an adaptive rate starts instead of at the tier's; ``spent_today`` calls were made in today's
+    ``start`` is where an adaptive rate starts instead of at the tier's; ``spent_today`` calls were made in today's
     daily quota before.
     """
 
@@ -95,16 +110,19 @@ class Pacer(Pace):
         clock: Clock,
         *,
         adaptive: bool = True,
-        start_rpm: float | None = None,
+        start: Lesson | None = None,
         spent_today: int = 0,
         concurrency: int = 7,
     ) -> None:
         """Raises `KeyError` for an unknown tier."""
+        super().__init__()
         self._tier = TIERS[tier]
         self._tier_name = tier
         self._clock = clock
         self._adaptive = adaptive
-        self._rate = b.Rate((adaptive and start_rpm) or self._tier.rpm, self._tier.rpm)
+        self._rate = b.Rate(self._tier.rpm, self._tier.rpm)
+        if adaptive and start is not None and start.tier == tier:
+            self._rate = b.starting(start.rpm, self._tier.rpm, start.refused_rpm)
         self._changes = q.Budget(day=q.quota_day(clock.now_us()), spent=spent_today)
         self._reads = q.Budget()
         self._breaker = b.Breaker()
@@ -127,11 +145,6 @@ class Pacer(Pace):
         self._concurrency = b.Concurrency(concurrency, concurrency)
         self._slots = anyio.CapacityLimiter(concurrency)
         self._show()
-
-    @property
-    def learned_rpm(self) -> float:
-        """The rate to start the next run with."""
-        return self._rate.rpm
 
     @asynccontextmanager
     async def mutation(self, tokens: int = 0) -> AsyncIterator[None]:
@@ -275,4 +288,7 @@ class Pacer(Pace):
         self.breaker = self._breaker.state
         self.rate_rpm = self._rate.rpm / b.SLOWER[self._breaker.state]
         self.concurrency = self._concurrency.now
+        if self._adaptive:
+            refused = self._rate.refused
+            self.lesson = Lesson(self._tier_name, self._rate.rpm, None if refused == math.inf else refused)
         self._changed()

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -42,11 +42,18 @@ class NoAnswer(ValueError):
 
 
 class AnswerClient(httpx2.AsyncClient):
-    """An ``httpx2.AsyncClient`` whose 200s are answers.  Raises `NoAnswer` instead of returning another one."""
+    """An ``httpx2.AsyncClient`` whose 200s are answers.  Raises `NoAnswer` instead of returning another one.
+
+    ``heard`` is told the headers of each reply.
+    """
+
+    heard: Callable[[list[tuple[bytes, bytes]]], None] | None = None
 
     async def send(self, request: httpx2.Request, **options: Any) -> httpx2.Response:
         """Send a request and read the answer."""
         response = await super().send(request, **options)
+        if self.heard is not None:
+            self.heard(response.headers.raw)
         if response.status_code == 200 and "x-goog-upload-command" not in request.headers:
             body = response.content
             if not _OBJECT.match(body):
