@@ -414,7 +414,7 @@ class EventLogContract:
                 await log.append(one)
         await log.append(append("d", Expect.NO_STREAM, discovered("d.txt")))
         await log.append(append("e", Expect.NO_STREAM, e.FileDiscovered(from_bytes(b"e.txt"), excluded="empty")))
-        assert list(log.open_streams()) == [stream(name) for name in "cbad"]
+        assert [file.stream for file in log.open_files()] == [stream(name) for name in "cbad"]
 
     async def test_names_that_are_not_unicode_survive(self, log: EventLog) -> None:
         raw = b"caf\xe9/\xff\xfe\\x.txt"

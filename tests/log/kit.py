@@ -174,7 +174,7 @@ def read_all(path: Path) -> tuple[Any, ...]:
                 [reader.version(StreamId(name)) for name in streams],
                 [reader.by_path(file.path) for file in rebuilt.files.values()],
                 reader.since(0, 1_000_000),
-                list(reader.open_streams()),
+                list(reader.open_files()),
                 sorted(record.stream for record in reader.records()),
                 reader.library(),
                 rebuilt.digest,

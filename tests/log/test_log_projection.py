@@ -161,7 +161,7 @@ def test_an_empty_log_has_an_empty_projection(tmp_path: Path) -> None:
     put_in_place(writer, rebuilt)
     assert writer.projection_is_current()
     assert (rebuilt.events, rebuilt.position, projection_drift(writer, rebuilt)) == (0, 0, [])
-    assert (writer.head(), writer.library().library, writer.open_streams()) == (0, "", [])
+    assert (writer.head(), writer.library().library, writer.open_files()) == (0, "", [])
     writer.close()
 
 
@@ -203,7 +203,7 @@ def test_open_streams_are_those_with_a_next_effect(filled: Path) -> None:
 
     reader = SqliteReader(open_for_reading(filled), filled)
     due = {record.stream for record in reader.records() if next_effect(record, 0) is not None}
-    assert set(reader.open_streams()) == due
+    assert {file.stream for file in reader.open_files()} == due
     reader.close()
 
 

@@ -31,6 +31,7 @@ class Summary(Message, frozen=True, kw_only=True, tag="summary"):
 
     ``excluded``, ``missing`` and ``forgotten`` files are not counted as untracked; ``put_off`` files are due at
     ``next_due_at`` or later.  ``sync_due``: the store does not count the documents that the log knows.
+    ``resumed_late`` files of an earlier run were not done in the time that those have.
     """
 
     total: int
@@ -49,6 +50,7 @@ class Summary(Message, frozen=True, kw_only=True, tag="summary"):
     seconds: float = 0.0
     failures: tuple[Cause, ...] = ()
     sync_due: bool = False
+    resumed_late: int = 0
 
 
 class Cause(msgspec.Struct, frozen=True):
@@ -131,6 +133,14 @@ class Prune(Message, frozen=True, kw_only=True, tag="prune"):
     documents: int
     allowed: int
     first: list[Away]
+
+
+class ResumedLate(Message, frozen=True, kw_only=True, tag="resumed_late"):
+    """Files of an earlier run that are not done after ``hours``: they come after the rest from here on."""
+
+    files: int
+    example: str
+    hours: float
 
 
 class Plan(Message, frozen=True, kw_only=True, tag="plan"):
@@ -362,6 +372,7 @@ MESSAGES: Final = (
     BatchEnded,
     Waiting,
     Prune,
+    ResumedLate,
     Plan,
     Status,
     Replay,

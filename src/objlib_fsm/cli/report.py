@@ -85,6 +85,7 @@ def summary_message(
     store: str = "",
     seconds: float = 0.0,
     sync_due: bool = False,
+    resumed_late: int = 0,
 ) -> messages.Summary:
     """The last line of ``run --json``."""
     return messages.Summary(
@@ -104,6 +105,7 @@ def summary_message(
         seconds=round(seconds, 3),
         failures=tuple(failures),
         sync_due=sync_due,
+        resumed_late=resumed_late,
     )
 
 

@@ -20,7 +20,7 @@ from objlib_fsm.cli.options import Invocation, NotThere, WrongUse
 from objlib_fsm.cli.place import library_root, log_path, own_paths, reading, remembered_root
 from objlib_fsm.cli.plan import consent, nothing_sent_yet, spent_today, to_send
 from objlib_fsm.cli.prune import prune
-from objlib_fsm.cli.render import count, holder, iso, when
+from objlib_fsm.cli.render import count, duration, holder, iso, when
 from objlib_fsm.cli.report import scan_lines, scan_message, show_summary, summary_message
 from objlib_fsm.cli.run import Wish
 from objlib_fsm.cli.safe import safe
@@ -126,6 +126,7 @@ class _Work:
                 batch_size=self.settings.batch_size,
                 limit=self.wish.limit,
                 waits=self.settings.waits,
+                recovery_limit_s=self.settings.recovery_limit_s,
             )
             self.ender.drain = self._drain
             async with anyio.create_task_group() as tasks:
@@ -198,6 +199,12 @@ class _Work:
                 self._waiting_us = until_us
                 self.console.say(f"waiting until {when(until_us)}: {files:,} due then or later")
                 self._tell(messages.Waiting(until=iso(until_us), files=files))
+            case notices.ResumedLate(files, example, limit_s):
+                self.console.say(
+                    f"{count(files, 'file')} of an earlier run not done after {duration(limit_s)}, for example "
+                    f"{safe(example)}: the run goes on, and comes back to them after the rest"
+                )
+                self._tell(messages.ResumedLate(files=files, example=example, hours=limit_s / 3_600))
 
     def _tell(self, message: messages.Message) -> None:
         if self.inv.json:
@@ -224,6 +231,7 @@ class _Work:
             store=summary.store if summary else "",
             seconds=summary.wall_s if summary else 0.0,
             sync_due=summary.sync_due if summary else False,
+            resumed_late=summary.resumed_late if summary else 0,
         )
         if self.inv.json:
             self._tell(message)

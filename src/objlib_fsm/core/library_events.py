@@ -91,12 +91,16 @@ class RunStarted(Event, frozen=True, omit_defaults=True):
 
 
 class RunEnded(Event, frozen=True, omit_defaults=True):
-    """A run ended in good order; counts per state of the files in scope."""
+    """A run ended in good order; counts per state of the files in scope.
+
+    ``resumed_late`` files of an earlier run were not done in the time that resumed work has.
+    """
 
     kind = Kind.RUN_ENDED
     run: RunId
     exit_code: int
     counts: Mapping[str, int] = {}
+    resumed_late: int = 0
 
 
 class BatchStarted(Event, frozen=True, omit_defaults=True):

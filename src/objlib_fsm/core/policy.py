@@ -175,6 +175,12 @@ def deletions_max(documents: int) -> int:
     return min(DELETIONS_MAX, -(-documents // DELETIONS_SHARE))
 
 
+def between_passes(record: FileRecord) -> bool:
+    """Whether the file has used up the attempts of a pass and waits for its next one."""
+    failed = record.attempts + record.look_ups
+    return record.due_at_us is not None and 0 < failed < ATTEMPTS_MAX and failed % ATTEMPTS_PER_PASS == 0
+
+
 def after_s(at_us: int, delay_s: float) -> int:
     """*at_us* and *delay_s* later, in microseconds."""
     return at_us + round(delay_s * SECOND_US)

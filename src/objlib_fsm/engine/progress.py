@@ -47,7 +47,15 @@ class Said(msgspec.Struct, frozen=True, tag="said"):
     text: str
 
 
-Notice = FileChanged | BatchBegan | BatchDone | Waiting | Said
+class ResumedLate(msgspec.Struct, frozen=True, tag="resumed_late"):
+    """Files of an earlier run are not done after ``limit_s``, *example* among them: they come after the rest now."""
+
+    files: int
+    example: str
+    limit_s: float
+
+
+Notice = FileChanged | BatchBegan | BatchDone | Waiting | Said | ResumedLate
 Tell = Callable[[Notice], None]
 
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import heapq
-from collections import deque
-from typing import Final
+from typing import Final, NamedTuple
 
 import anyio
 import msgspec
@@ -12,6 +11,7 @@ from anyio.abc import TaskGroup
 
 from objlib_fsm.core import effects as fx
 from objlib_fsm.core import events as e
+from objlib_fsm.core import policy
 from objlib_fsm.core.events import LIBRARY_STREAM
 from objlib_fsm.core.ids import StreamId
 from objlib_fsm.core.record import FileRecord
@@ -19,11 +19,19 @@ from objlib_fsm.core.table import State
 from objlib_fsm.engine.errors import Halted
 from objlib_fsm.engine.journal import Journal
 from objlib_fsm.engine.lessons import Lessons
-from objlib_fsm.engine.progress import BatchBegan, BatchDone, FileChanged, Progress, Waiting
+from objlib_fsm.engine.progress import BatchBegan, BatchDone, FileChanged, Progress, ResumedLate, Waiting
+from objlib_fsm.engine.queue import NEVER_US, Place, Queue, Turn, place_of
 from objlib_fsm.engine.worker import Worker
 from objlib_fsm.log import lease
 from objlib_fsm.log.contract import Fenced, VersionConflict
 from objlib_fsm.log.sqlite import SqliteReader
+
+RECOVERY_LIMIT_S: Final = 14_400.0
+"""Resumed work comes before new work for four hours, as the earlier tool's recovery did; what is left then is reported
+and comes after the rest."""
+
+SECOND_PASS_HELD_MAX_S: Final = 3_600.0
+"""A first pass of days does not keep a file from its second one: its raw file would expire meanwhile."""
 
 WAIT_MAX_S: Final = 300.0
 """What is due within this time is waited for; past it the run ends and says when to come back."""
@@ -60,10 +68,21 @@ class _Batch:
 
 
 class Ended(msgspec.Struct, frozen=True):
-    """How the run ended: files put off and the earliest time one of them is due, None when none is."""
+    """How the run ended: files put off and the earliest time one of them is due, None when none is.
+
+    ``resumed_late`` files of an earlier run were not done within the time that resumed work has.
+    """
 
     put_off: int
     next_due_us: int | None
+    resumed_late: int = 0
+
+
+class _Parked(NamedTuple):
+    """A file that waits until ``due_us``; ``place`` is its place in the queue then."""
+
+    due_us: int
+    place: Place
 
 
 class Runner:
@@ -84,6 +103,7 @@ class Runner:
         batch_size: int,
         limit: int | None = None,
         only: frozenset[StreamId] | None = None,
+        recovery_limit_s: float = RECOVERY_LIMIT_S,
     ) -> None:
         self._journal = journal
         self._log = log
@@ -97,9 +117,14 @@ class Runner:
         self._batch_size = batch_size
         self._limit = limit
         self._only = only
-        self._ready: deque[StreamId] = deque()
-        self._parked: dict[StreamId, int] = {}
+        self._recovery_limit_s = recovery_limit_s
+        self._ready = Queue()
+        self._parked: dict[StreamId, _Parked] = {}
         self._due: list[tuple[int, StreamId]] = []
+        self._held: dict[StreamId, tuple[float, Place]] = {}
+        """Files between their passes, with the monotonic time since when."""
+        self._resumed: set[StreamId] = set()
+        self._late: set[StreamId] = set()
         self._active: set[StreamId] = set()
         self._again: set[StreamId] = set()
         self._launching = 0
@@ -112,10 +137,16 @@ class Runner:
     async def run(self) -> Ended:
         """Raises `Fenced` and `LogError`; a `Halted` is left in the `Stop`."""
         self._position = self._log.head()
-        streams = [s for s in self._log.open_streams() if self._only is None or s in self._only]
-        self._ready.extend(streams if self._limit is None else streams[: self._limit])
-        self._admitted.update(self._ready)
+        files = [file for file in self._log.open_files() if self._only is None or file.stream in self._only]
+        for file in files[: self._limit]:
+            new = file.state is State.UNTRACKED
+            expires_at_us = NEVER_US if file.expires_at_us is None else file.expires_at_us
+            self._ready.push(file.stream, Place(Turn.NEW if new else Turn.BEGUN, expires_at_us))
+            self._admitted.add(file.stream)
+            if file.state in (State.UPLOADING, State.PROCESSING):
+                self._resumed.add(file.stream)
         self._progress.total = len(self._ready)
+        self._began = self._journal.clock.monotonic()
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._renew)
             tasks.start_soon(self._follow)
@@ -125,14 +156,15 @@ class Runner:
             raise self._stop.error
         while self._batch_of:
             await self._leave_batch(next(iter(self._batch_of)), None)
-        return Ended(len(self._parked), self._earliest_us())
+        return Ended(len(self._parked) + len(self._held), self._earliest_us(), len(self._late))
 
     async def _dispatch(self, tasks: TaskGroup) -> None:
         while True:
             self._changed = anyio.Event()
             self._unpark()
+            self._set_back()
             while self._may_launch():
-                stream = self._ready.popleft()
+                stream = self._ready.pop()
                 self._active.add(stream)
                 self._launching += 1
                 tasks.start_soon(self._work, stream, await self._batch_for(stream))
@@ -154,9 +186,40 @@ class Runner:
         now_us = self._journal.clock.now_us()
         while self._due and self._due[0][0] <= now_us:
             due_us, stream = heapq.heappop(self._due)
-            if self._parked.get(stream) == due_us:
+            parked = self._parked.get(stream)
+            if parked is not None and parked.due_us == due_us:
                 del self._parked[stream]
-                self._ready.append(stream)
+                self._push(stream, parked.place)
+        self._begin_second_pass(now_us)
+
+    def _push(self, stream: StreamId, place: Place) -> None:
+        self._ready.push(stream, Place(Turn.SET_BACK) if stream in self._late else place)
+
+    def _park(self, stream: StreamId, due_us: int, place: Place) -> None:
+        self._parked[stream] = _Parked(due_us, place)
+        heapq.heappush(self._due, (due_us, stream))
+
+    def _begin_second_pass(self, now_us: int) -> None:
+        """When no file of the first pass can go on, those that wait for their second one get it a little later."""
+        if not self._held:
+            return
+        now = self._journal.clock.monotonic()
+        through = not self._ready and not self._launching and not self._wait_s()
+        for stream, (since, place) in list(self._held.items()):
+            if through or now - since >= SECOND_PASS_HELD_MAX_S:
+                del self._held[stream]
+                self._park(stream, policy.after_s(now_us, policy.SECOND_PASS_DELAY_S), place)
+
+    def _set_back(self) -> None:
+        """Resumed work that is not done in its time comes after the rest from here on."""
+        if not self._resumed or self._journal.clock.monotonic() - self._began < self._recovery_limit_s:
+            return
+        self._late, self._resumed = self._resumed, set()
+        for stream in self._late:
+            if stream in self._ready:
+                self._ready.push(stream, Place(Turn.SET_BACK))
+        example = self._journal.reload(min(self._late)).path
+        self._progress.tell(ResumedLate(len(self._late), example, self._recovery_limit_s))
 
     def _wait_s(self) -> float:
         """How long until a parked file is due; 0 when none is within `WAIT_MAX_S`."""
@@ -168,9 +231,13 @@ class Runner:
 
     def _earliest_us(self) -> int | None:
         """When the next parked file is due; entries of files that were taken up meanwhile are dropped on the way."""
-        while self._due and self._parked.get(self._due[0][1]) != self._due[0][0]:
+        while self._due:
+            due_us, stream = self._due[0]
+            parked = self._parked.get(stream)
+            if parked is not None and parked.due_us == due_us:
+                return due_us
             heapq.heappop(self._due)
-        return self._due[0][0] if self._due else None
+        return None
 
     async def _turn(self) -> None:
         """Sleep until something changed, a file is due, or a turn is over."""
@@ -211,17 +278,23 @@ class Runner:
             return
         if stream in self._again:
             self._again.discard(stream)
-            self._ready.append(stream)
+            self._push(stream, place_of(record))
             return
-        effect = fx.next_effect(record, self._journal.clock.now_us())
+        now_us = self._journal.clock.now_us()
+        effect = fx.next_effect(record, now_us)
         if isinstance(effect, fx.Wait):
-            self._parked[stream] = effect.until_us
-            heapq.heappush(self._due, (effect.until_us, stream))
-            if effect.until_us - self._journal.clock.now_us() <= WAIT_MAX_S * 1e6:
+            soon = effect.until_us - now_us <= WAIT_MAX_S * 1e6
+            if soon and policy.between_passes(record):
+                self._held[stream] = (self._journal.clock.monotonic(), place_of(record))
+                return
+            self._park(stream, effect.until_us, place_of(record))
+            if soon:
                 return
         elif effect is not None:
-            self._ready.append(stream)
+            self._push(stream, place_of(record))
             return
+        else:
+            self._resumed.discard(stream)
         self._progress.tell(FileChanged(record.path, record.state.label, record.cause))
         await self._leave_batch(stream, record)
 
@@ -285,12 +358,14 @@ class Runner:
                 continue
             for stream in self._log.touched_by_others(self._position, self._run):
                 self._parked.pop(stream, None)
+                self._held.pop(stream, None)
                 if stream in self._active:
                     self._again.add(stream)
                 elif stream not in self._ready:
-                    if stream not in self._admitted:
+                    known = stream in self._admitted
+                    if not known:
                         self._admitted.add(stream)
                         self._progress.total += 1
-                    self._ready.append(stream)
+                    self._push(stream, Place(Turn.BEGUN if known else Turn.NEW))
             self._position = head
             self._changed.set()

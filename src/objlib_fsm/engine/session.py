@@ -26,7 +26,7 @@ from objlib_fsm.engine.listing import SharedListing
 from objlib_fsm.engine.perform import Performer
 from objlib_fsm.engine.progress import Progress, Said
 from objlib_fsm.engine.reconcile import Reconciler, known_documents
-from objlib_fsm.engine.runner import Ended, Runner, Stop
+from objlib_fsm.engine.runner import RECOVERY_LIMIT_S, Ended, Runner, Stop
 from objlib_fsm.engine.scanning import Scanned, scan_library
 from objlib_fsm.engine.store import check_pin, get_or_create_store
 from objlib_fsm.engine.worker import Worker
@@ -70,6 +70,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     only: frozenset[StreamId] | None = None
     """Work on these files and no others; None for every file that needs something."""
     waits: Waits = Waits()
+    recovery_limit_s: float = RECOVERY_LIMIT_S
 
 
 class Service(msgspec.Struct, frozen=True):
@@ -122,6 +123,7 @@ class Summary(msgspec.Struct, frozen=True):
     unreadable: int
     sync_due: bool = False
     """The store does not count the documents that the log knows."""
+    resumed_late: int = 0
 
 
 def counts(log: SqliteReader) -> Counts:
@@ -188,7 +190,7 @@ class Session:
         pin = self.shell.log.library().pin
         if pin is not None:
             check_pin(pin, service.name, options.store)
-            if not self.shell.log.open_streams():
+            if not self.shell.log.open_files():
                 return self._summary(Ended(0, None), stop, pin.store, 0.0)
         async with service.connect() as remote:
             info = await get_or_create_store(self.journal, remote, service.name, options.store)
@@ -199,7 +201,8 @@ class Session:
             due = await self._sync_due(reconciler, remote, store, stop, progress)
         summary = self._summary(ended, stop, store, self.shell.clock.monotonic() - began, due)
         tally = msgspec.structs.asdict(summary.counts)
-        await self.journal.note(LIBRARY_STREAM, e.RunEnded(self.shell.run, summary.exit_code, tally))
+        ended_event = e.RunEnded(self.shell.run, summary.exit_code, tally, summary.resumed_late)
+        await self.journal.note(LIBRARY_STREAM, ended_event)
         return summary
 
     def _reconciler(self, remote: Remote, pace: Pace, progress: Progress, stop: Stop) -> Reconciler:
@@ -282,6 +285,7 @@ class Session:
             batch_size=options.batch_size,
             limit=options.limit,
             only=options.only,
+            recovery_limit_s=options.recovery_limit_s,
         )
         ended = await runner.run()
         await lessons.note(ending=True)
@@ -300,7 +304,8 @@ class Session:
             code = LATER_EXIT
         else:
             code = FAILED_EXIT if tally.failed or unreadable else 0
-        return Summary(tally, code, ended.put_off, ended.next_due_us, store, wall_s, unreadable, sync_due)
+        late = ended.resumed_late
+        return Summary(tally, code, ended.put_off, ended.next_due_us, store, wall_s, unreadable, sync_due, late)
 
 
 async def _unless_unanswered(question: Awaitable[T], progress: Progress) -> T | None:

@@ -92,6 +92,14 @@ class Recorded(NamedTuple):
     event: Event
 
 
+class OpenFile(NamedTuple):
+    """A file that needs something.  ``expires_at_us`` is its raw file's, None when no import waits for one."""
+
+    stream: StreamId
+    state: State
+    expires_at_us: int | None
+
+
 class AppendRefused(Exception):
     """An append that was not written.  Abstract: the subclasses say why."""
 
@@ -193,8 +201,8 @@ class LogReader(Protocol):
     def since(self, position: int, limit: int) -> Sequence[Recorded]:
         """At most *limit* events after *position*."""
 
-    def open_streams(self) -> Sequence[StreamId]:
-        """Files that need something, those whose raw file expires first at the front."""
+    def open_files(self) -> Sequence[OpenFile]:
+        """Files that need something, those whose raw file expires first at the front, new ones last."""
 
 
 class EventLog(LogReader, Protocol):

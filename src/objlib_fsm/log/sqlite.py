@@ -19,7 +19,7 @@ from objlib_fsm.core.ids import EventId, RunId, StreamId
 from objlib_fsm.core.library_record import LibraryRecord
 from objlib_fsm.core.record import FileRecord
 from objlib_fsm.core.table import Kind, State
-from objlib_fsm.log.contract import LogBusy, LogDamaged, LogError, LogTooNew, LogUnavailable, NoLog, Recorded
+from objlib_fsm.log.contract import LogBusy, LogDamaged, LogError, LogTooNew, LogUnavailable, NoLog, OpenFile, Recorded
 from objlib_fsm.resources import Migration, migrations
 
 APPLICATION_ID: Final = 0x4F424C46
@@ -348,10 +348,11 @@ class SqliteReader:
             for (text,) in self.connection.execute("SELECT record FROM files"):
                 yield decode(text)
 
-    def open_streams(self) -> Sequence[StreamId]:
-        """Files that need something, those whose raw file expires first at the front."""
-        order = "expires_at_us IS NULL, expires_at_us, rowid"
-        return [StreamId(s) for (s,) in self.rows(f"SELECT stream FROM files WHERE open = 1 ORDER BY {order}")]  # noqa: S608
+    def open_files(self) -> Sequence[OpenFile]:
+        """Files that need something, those whose raw file expires first at the front, new ones last."""
+        order = "expires_at_us IS NULL, expires_at_us, state = 0, rowid"
+        query = f"SELECT stream, state, expires_at_us FROM files WHERE open = 1 ORDER BY {order}"  # noqa: S608
+        return [OpenFile(StreamId(s), State(state), expires_at_us) for s, state, expires_at_us in self.rows(query)]
 
     def touched_by_others(self, position: int, run: str) -> Sequence[StreamId]:
         """The files to which another run appended after *position*."""
