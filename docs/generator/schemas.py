@@ -28,6 +28,7 @@ WRITTEN_BY: Final = {
     "batch_ended": "`run --json`",
     "waiting": "`run --json`, when nothing can be done for a while",
     "prune": "`run --prune --json`, after the scan",
+    "resumed_late": "`run --json`, when resumed work is not done in its time",
     "plan": "`run --dry-run --json`",
     "status": "`status --json`",
     "replay": "`replay --json`",
