@@ -61,6 +61,10 @@ class VirtualClock:
         """Wall clock, microseconds since 1970."""
         return START_US + round(self.monotonic() * 1e6) + self.jump_us
 
+    def true_us(self) -> int:
+        """The wall clock of everybody else."""
+        return START_US + round(self.monotonic() * 1e6)
+
     def monotonic(self) -> float:
         """Seconds since the loop was made."""
         return asyncio.get_running_loop().time()

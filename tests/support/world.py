@@ -183,11 +183,20 @@ class World:
 
 @asynccontextmanager
 async def world(
-    folder: Path, settings: Settings | None = None, rules: tuple[Rule, ...] = (), seed: int = 1
+    folder: Path,
+    settings: Settings | None = None,
+    rules: tuple[Rule, ...] = (),
+    seed: int = 1,
+    *,
+    service_jumps: bool = True,
 ) -> AsyncIterator[World]:
-    """A world for the length of the block.  Under `run_virtual`."""
+    """A world for the length of the block.  Under `run_virtual`.
+
+    The service's clock jumps with the wall clock of this machine, or goes on without *service_jumps*.
+    """
     clock = VirtualClock()
     faults = FaultPlan(rules, seed=seed)
     settings = msgspec.structs.replace(settings or Settings(), seed=seed)
-    async with local_service(folder / "service.db", settings, faults=faults, clock=clock.now_us) as service:
+    time = clock.now_us if service_jumps else clock.true_us
+    async with local_service(folder / "service.db", settings, faults=faults, clock=time) as service:
         yield World(folder, service, faults, clock, seed)

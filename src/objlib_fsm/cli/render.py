@@ -32,7 +32,7 @@ def count(number: int, noun: str, plural: str = "") -> str:
 
 def duration(seconds: float) -> str:
     """``0.4 s``, ``12 s``, ``3 min 20 s``, ``2 h 5 min``, ``3 d 4 h``."""
-    if seconds < 10:
+    if seconds < 9.95:
         return f"{max(seconds, 0):.1f} s"
     whole = round(seconds)
     if whole < 60:
@@ -67,6 +67,13 @@ def iso_or_none(at_us: int | None) -> str | None:
 def due(at_us: int, now_us: int) -> str:
     """``2026-11-20 22:15:03 (in 12 min 3 s)``, or ``now``."""
     return "now" if at_us <= now_us else f"{when(at_us)} (in {duration((at_us - now_us) / 1e6)})"
+
+
+def left(at_us: int, now_us: int) -> str:
+    """``in 12 min 3 s``, or ``12 min 3 s ago``: for what happens at that time by itself."""
+    if at_us < now_us:
+        return f"{duration((now_us - at_us) / 1e6)} ago"
+    return f"in {duration((at_us - now_us) / 1e6)}"
 
 
 def ago(at_us: int, now_us: int) -> str:

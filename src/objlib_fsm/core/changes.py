@@ -9,6 +9,7 @@ import msgspec
 from objlib_fsm.core import events as e
 from objlib_fsm.core import roles
 from objlib_fsm.core.ids import DocumentName, EventId, RawFileName, payload_id
+from objlib_fsm.core.policy import is_ahead
 from objlib_fsm.core.record import Call, Document, FileRecord, Import, OpenCall, Raw, Role
 
 
@@ -181,6 +182,16 @@ def add_document(r: FileRecord, name: DocumentName, payload: str, at_us: int) ->
     """A document is known by name and was not seen yet."""
     r.documents = (*r.documents, Document(name, "", Role.CANDIDATE, payload, 0, at_us))
     assign(r)
+
+
+def put_back(r: FileRecord, now_us: int) -> None:
+    """What is dated after *now_us* by a clock that was put back since happened at *now_us* at the latest."""
+    if is_ahead(r.last_import_at_us, now_us):
+        r.last_import_at_us = now_us
+    if any(is_ahead(i.at_us, now_us) for i in r.imports):
+        r.imports = tuple([msgspec.structs.replace(i, at_us=min(i.at_us, now_us)) for i in r.imports])
+    if any(is_ahead(d.seen_at_us, now_us) for d in r.documents):
+        r.documents = tuple([msgspec.structs.replace(d, seen_at_us=min(d.seen_at_us, now_us)) for d in r.documents])
 
 
 def lose_document(r: FileRecord, name: DocumentName, at_us: int) -> None:

@@ -12,7 +12,7 @@ from typing import Final
 import msgspec
 
 from objlib_fsm.core.ids import DocumentName, OperationName, RawFileName
-from objlib_fsm.core.policy import EXPIRY_MARGIN_S, SETTLE_S, SHOWN_S, after_s
+from objlib_fsm.core.policy import EXPIRY_MARGIN_S, RETRY_AFTER_MAX_S, SETTLE_S, SHOWN_S, after_s, is_ahead
 from objlib_fsm.core.record import Call, Document, FileRecord, Import, Raw, Role
 from objlib_fsm.core.table import State
 
@@ -109,16 +109,21 @@ MUTATING: Final = (Upload, ImportRaw, DeleteDocument, DeleteRaw)
 
 
 def next_effect(record: FileRecord, now_us: int) -> Effect | None:
-    """What the file needs next at *now_us*; None when it needs nothing until an event says otherwise."""
+    """What the file needs next at *now_us*; None when it needs nothing until an event says otherwise.
+
+    What is due later than anything can be is due now: the clock was put back.
+    """
     effect = _wanted_effect(record, now_us)
     if effect is None:
         return None
-    due_us = record.due_at_us
+    due_us = record.due_at_us or 0
+    if is_ahead(due_us, after_s(now_us, RETRY_AFTER_MAX_S)):
+        due_us = 0
     if isinstance(effect, ListDocuments):
-        due_us = max(due_us or 0, effect.not_before_us)
-    if due_us is not None and due_us > now_us:
-        return Wait(due_us)
-    return effect
+        if is_ahead(effect.not_before_us, now_us):
+            effect = ListDocuments(now_us)
+        due_us = max(due_us, effect.not_before_us)
+    return Wait(due_us) if due_us > now_us else effect
 
 
 def _wanted_effect(r: FileRecord, now_us: int) -> Effect | None:
@@ -218,12 +223,14 @@ def _of_payload(r: FileRecord) -> Document | None:
 
 
 def _import(raw: Raw, identity: str, now_us: int) -> Effect:
-    """Import it, but look first when the local clock says that it is about to expire.
+    """Import it, but look first when the local clock says that it is about to expire, and again when it should have.
 
     The local clock may only cause a look-up: a raw file that the service showed after that moment is there.
     """
     if raw.expires_at_us is not None:
         doubt_us = after_s(raw.expires_at_us, -EXPIRY_MARGIN_S)
-        if now_us >= doubt_us > raw.seen_at_us:
+        if now_us >= raw.expires_at_us:
+            doubt_us = raw.expires_at_us
+        if now_us >= doubt_us and (raw.seen_at_us < doubt_us or is_ahead(raw.seen_at_us, now_us)):
             return LookUpRaw(raw.name, raw.payload, raw.generation)
     return ImportRaw(raw.name, raw.payload, identity)

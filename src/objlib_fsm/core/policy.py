@@ -130,6 +130,11 @@ class Waits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
                 raise ValueError(f"{what}_first_s <= {what}_max_s <= {what}_total_s must hold")
 
 
+CLOCK_SLACK_S: Final = 3_600.0
+"""A recorded time further ahead than this is not waited for: an hour is longer than any listing or difference between
+well-kept clocks."""
+
+
 def growing_wait_s(polls: int, first_s: float, max_s: float) -> float:
     """The wait before look-up number ``polls + 1``: *first_s*, growing by `GROWTH` up to *max_s*."""
     wait_s = first_s
@@ -179,6 +184,14 @@ def between_passes(record: FileRecord) -> bool:
     """Whether the file has used up the attempts of a pass and waits for its next one."""
     failed = record.attempts + record.look_ups
     return record.due_at_us is not None and 0 < failed < ATTEMPTS_MAX and failed % ATTEMPTS_PER_PASS == 0
+
+
+def is_ahead(at_us: int, now_us: int) -> bool:
+    """Whether that time was recorded by a clock that has been put back since: it says nothing of how long ago it was.
+
+    Another machine's clock may differ by minutes, and a listing is dated by its beginning.
+    """
+    return at_us > now_us + round(CLOCK_SLACK_S * SECOND_US)
 
 
 def after_s(at_us: int, delay_s: float) -> int:

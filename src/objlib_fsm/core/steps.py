@@ -291,6 +291,7 @@ def _document_gone(r: FileRecord, ev: e.DocumentGone, at_us: int) -> None:
 
 def _documents_listed(r: FileRecord, ev: e.DocumentsListed, at_us: int) -> None:
     """A listing is as old as its beginning: what is known from later stands."""
+    change.put_back(r, ev.began_at_us)
     r.listed_at_us = ev.began_at_us
     shown = {fact.name for fact in ev.documents}
     for document in r.live_documents:

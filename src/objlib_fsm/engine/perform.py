@@ -78,7 +78,10 @@ class Performer:
                     return found
                 # The name is taken and shows nothing (an expired file's, or another's): only the next one helps.
                 return (d.RawLost(name, effect.generation, "conflict", failed.failure.message),)
-            return (self._failed(call, Call.UPLOAD, failed.failure),)
+            failure = failed.failure
+            if failure.reason is Reason.GONE:  # The upload's session: it ended while this machine slept.
+                failure = _passing(failure)
+            return (self._failed(call, Call.UPLOAD, failure),)
         self._pace.observe(None)
         arrived = d.Uploaded(
             call, raw.name, effect.payload, effect.generation, raw.state, raw.size_bytes, raw.expires_at_us
@@ -173,13 +176,14 @@ class Performer:
     async def poll(self, record: FileRecord, effect: fx.Poll) -> Reports:
         """Ask for the operation, with growing waits; after some time a shared listing may answer instead."""
         waits, operation, polls, first_us = self._waits, effect.operation, 0, None
-        deadline_us = policy.after_s(effect.began_at_us, waits.poll_total_s)
+        age_s = min(max((self._clock.now_us() - effect.began_at_us) / 1e6, 0.0), waits.poll_total_s)
+        began = self._clock.monotonic() - age_s  # The wall clock may jump meanwhile.
         while True:
             await self._wait(polls, waits.poll_first_s, waits.poll_max_s)
             if self._stopping():
                 return ()
             now_us = self._clock.now_us()
-            if polls and now_us >= policy.after_s(effect.began_at_us, waits.listing_after_s):
+            if polls and self._clock.monotonic() - began >= waits.listing_after_s:
                 seen = await self._seen_in_listing(record, effect.identity, now_us)
                 if seen is not None:
                     return (d.DocumentFound(seen),)
@@ -206,7 +210,7 @@ class Performer:
                     if status.document is None:
                         return (ended,)
                     return (ended, *await self._get_document(record, status.document))
-            if self._clock.now_us() >= deadline_us:
+            if self._clock.monotonic() - began >= waits.poll_total_s:
                 return (d.OperationFinished(operation, "timed_out", None, "", polls, first_us, now_us),)
 
     async def look_up_document(self, record: FileRecord, effect: fx.LookUpDocument) -> Reports:

@@ -18,7 +18,7 @@ from objlib_fsm.core.library_record import Lease
 from objlib_fsm.core.paths import part_text
 from objlib_fsm.core.policy import SHOWN_S, Waits
 from objlib_fsm.core.table import State
-from objlib_fsm.engine.clock import Clock
+from objlib_fsm.engine.clock import Clock, Steady
 from objlib_fsm.engine.errors import Halted
 from objlib_fsm.engine.journal import Journal
 from objlib_fsm.engine.lessons import Lessons
@@ -154,7 +154,7 @@ class Session:
     """
 
     def __init__(self, shell: Shell, *, held: Callable[[Lease], None] | None = None) -> None:
-        self.shell = shell
+        self.shell = shell = msgspec.structs.replace(shell, clock=Steady(shell.clock))
         self._held = held
         self.journal = Journal(shell.log, shell.clock, shell.random_bytes)
         self.epoch = 0

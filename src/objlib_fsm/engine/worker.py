@@ -121,6 +121,8 @@ class Worker:
                 return await self._upload(record, effect, batch)
             case fx.ImportRaw() | fx.DeleteDocument() | fx.DeleteRaw():
                 async with self._pace.mutation():
+                    if fx.next_effect(record, self._journal.clock.now_us()) != effect:
+                        raise Moved("what it needs changed while it waited for its turn")
                     return await self._mutate(record, effect, batch, None)
             case fx.Wait():
                 return record
