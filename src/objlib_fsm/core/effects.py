@@ -120,7 +120,7 @@ def next_effect(record: FileRecord, now_us: int) -> Effect | None:
     if is_ahead(due_us, after_s(now_us, RETRY_AFTER_MAX_S)):
         due_us = 0
     if isinstance(effect, ListDocuments):
-        if is_ahead(effect.not_before_us, now_us):
+        if is_ahead(effect.not_before_us, after_s(now_us, SETTLE_S)):
             effect = ListDocuments(now_us)
         due_us = max(due_us, effect.not_before_us)
     return Wait(due_us) if due_us > now_us else effect
