@@ -8,6 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from objlib_fsm.cli.asking import Resolved
+from objlib_fsm.log.sqlite import SqliteReader, open_for_reading
+from objlib_fsm.remote.port import Answer, Passage
 from tests.support.command import Place, give_up
 
 
@@ -76,6 +79,22 @@ def test_a_citation_that_the_log_does_not_know_is_unresolved(own: Place, tmp_pat
     done = other.ok("ask", "What is the moon made of?", "--db", "log.sqlite")
     assert "unresolved" in done.out
     assert "moon.md" not in done.out
+
+
+@pytest.mark.parametrize("form", ["{raw}", "files/{raw}", "{document}", "fileSearchStores/s/documents/{document}"])
+def test_a_citation_without_metadata_is_found_by_any_form_of_its_name(own: Place, form: str) -> None:
+    log = SqliteReader(open_for_reading(own.log), own.log)
+    try:
+        record = log.by_path("moon.md")
+        assert record is not None
+        names = {
+            "raw": record.raws[0].name.rpartition("/")[2],
+            "document": record.documents[0].name.rpartition("/")[2],
+        }
+        answer = Answer("Rock.", (Passage(form.format(**names), "rock"), Passage("nothing/of/ours", "?")), ())
+        assert [citation.file for citation in Resolved(log, answer).citations] == ["moon.md", None]
+    finally:
+        log.close()
 
 
 def test_changed_and_vanished_files_are_taken_up(own: Place) -> None:

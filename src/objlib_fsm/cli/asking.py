@@ -42,7 +42,7 @@ def carry_out(inv: Invocation, question: str, metadata_filter: str | None, top_k
     if isinstance(answer, ExitCode):
         return answer
     with reading(inv) as log:
-        resolved = _Resolved(log, answer)
+        resolved = Resolved(log, answer)
     if inv.json:
         inv.console.result(messages.document(resolved.message(question)))
     else:
@@ -84,7 +84,7 @@ async def _ask(
     return answer if answer is not None else ender.code or ExitCode.INTERRUPTED
 
 
-class _Resolved:
+class Resolved:
     """An answer whose passages are traced to files; one number for each source."""
 
     def __init__(self, log: SqliteReader, answer: Answer) -> None:
@@ -102,12 +102,14 @@ class _Resolved:
             self.citations.append(self._citation(number, passage, record))
 
     def _record(self, log: SqliteReader, passage: Passage) -> FileRecord | None:
-        identity = passage.identity
+        """The file it comes from: by our metadata, else by its title, which is the id of a raw file or document, alone
+        or at the end of a full name."""
+        identity, record = passage.identity, None
         if identity is not None and identity.library == self._library:
             record = log.record(StreamId(identity.stream))
-            if record is not None:
-                return record
-        return log.by_name(passage.title.removeprefix("files/")) if passage.title else None
+        if record is None and passage.title:
+            record = log.by_name(passage.title.rpartition("/")[2])
+        return None if record is None or record.stray else record
 
     def _citation(self, number: int, passage: Passage, record: FileRecord | None) -> messages.Citation:
         if record is None:
@@ -162,7 +164,7 @@ class _Resolved:
         return b"".join(parts).decode("utf-8", "replace")
 
 
-def _show(inv: Invocation, resolved: _Resolved) -> None:
+def _show(inv: Invocation, resolved: Resolved) -> None:
     out = inv.console.out
     out(safe(resolved.marked().strip(), lines=True) or "(no answer)")
     shown: set[int] = set()
