@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from objlib_fsm.core import events as e
-from objlib_fsm.core.ids import EventId, LibraryId, RunId, StoreName
+from objlib_fsm.core.ids import EventId, LibraryId, OperationName, RunId, StoreName
 from objlib_fsm.core.library_record import (
     BATCHES_KEPT,
     Compared,
@@ -14,6 +14,7 @@ from objlib_fsm.core.library_record import (
     Lease,
     LibraryRecord,
     Limits,
+    Operations,
     Pin,
     Run,
     apply_library,
@@ -103,6 +104,12 @@ def test_what_was_learned_is_of_one_service_and_one_tier() -> None:
 def test_the_last_rate_limits_are_kept() -> None:
     seen = [e.RateLimitsSeen("gemini", {"x-ratelimit-remaining": str(left)}, 5, 1, left) for left in (9, 7)]
     assert told(*seen).limits == Limits("gemini", {"x-ratelimit-remaining": "7"}, 7)
+
+
+def test_operations_that_ended_are_counted() -> None:
+    results = ["done", "listed", "error", "timed_out", "forgotten", "done"]
+    ended = [e.OperationEnded(OperationName("o"), result) for result in results]
+    assert told(*ended).operations == Operations(succeeded=3, failed=1, timed_out=1, forgotten=1)
 
 
 def test_the_lease() -> None:

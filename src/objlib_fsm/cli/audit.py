@@ -59,7 +59,7 @@ def command(
 
         inv.console.result(document(report))
     else:
-        _show(inv, record, history, report)
+        _show(inv, record, history, report, now_us)
     return ExitCode.OK
 
 
@@ -77,6 +77,7 @@ def _report(history: list[Recorded], now_us: int) -> tuple[FileRecord, Audit]:
     """The record after *history*, and its story."""
     import msgspec
 
+    from objlib_fsm.cli.audit_story import operations, raw_files
     from objlib_fsm.cli.messages import Audit
     from objlib_fsm.cli.render import iso, iso_or_none
     from objlib_fsm.cli.words import next_in_words
@@ -89,6 +90,7 @@ def _report(history: list[Recorded], now_us: int) -> tuple[FileRecord, Audit]:
         step(record, recorded.event, recorded.recorded_at_us)
         events.append(_event(recorded, before.label))
     upcoming = next_in_words(record, now_us)
+    told = operations(record, history)
     return record, Audit(
         file=record.path,
         stream=record.stream,
@@ -98,6 +100,8 @@ def _report(history: list[Recorded], now_us: int) -> tuple[FileRecord, Audit]:
         next_at=iso_or_none(upcoming.at_us),
         documents=[msgspec.to_builtins(document) for document in record.documents],
         events=events,
+        operations=told,
+        raw_files=raw_files(record, now_us),
     )
 
 
@@ -126,7 +130,8 @@ def _event(recorded: Recorded, before: str) -> AuditEvent:
     )
 
 
-def _show(inv: Invocation, record: FileRecord, history: list[Recorded], report: Audit) -> None:
+def _show(inv: Invocation, record: FileRecord, history: list[Recorded], report: Audit, now_us: int) -> None:
+    from objlib_fsm.cli.audit_story import lines
     from objlib_fsm.cli.render import clock, size, when
     from objlib_fsm.cli.safe import safe
     from objlib_fsm.cli.words import evidence_in_words
@@ -137,6 +142,8 @@ def _show(inv: Invocation, record: FileRecord, history: list[Recorded], report: 
     out(f"  history {report.stream}, {size(record.size_bytes)}, {record.mime_type or 'type unknown'}")
     for document in record.documents:
         out(f"  document {safe(document.name)}: {document.role.value}")
+    for line in lines(record, report.operations, now_us):
+        out(f"  {safe(line)}")
     out()
     for recorded, event in zip(history, report.events, strict=True):
         moved = f"{event.source} -> {event.to}" if event.source != event.to else event.to

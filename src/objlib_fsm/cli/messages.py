@@ -203,6 +203,42 @@ class Due(msgspec.Struct, frozen=True):
     next_at: str | None
 
 
+class Operations(msgspec.Struct, frozen=True):
+    """Import operations: under way now, and how the others ended, ever."""
+
+    pending: int
+    in_progress: int
+    succeeded: int
+    failed: int
+    timed_out: int
+    forgotten: int
+
+
+class Deadlines(msgspec.Struct, frozen=True):
+    """Raw files that are not imported yet, and the first of them to expire."""
+
+    files: int
+    first_at: str
+    first_file: str
+
+
+class Learned(msgspec.Struct, frozen=True):
+    """The rate that a service bore on a tier, in calls that change something a minute."""
+
+    service: str
+    tier: str
+    rpm: float
+    at: str
+
+
+class PaceKnown(msgspec.Struct, frozen=True):
+    """What was learned of the service's limits; ``limits`` are headers of a reply, empty when none ever had any."""
+
+    learned: list[Learned]
+    limits: dict[str, str]
+    limits_at: str | None
+
+
 class Status(Message, frozen=True, kw_only=True, tag="status"):
     """Where the library stands at ``position``.
 
@@ -227,6 +263,9 @@ class Status(Message, frozen=True, kw_only=True, tag="status"):
     service: str | None
     holder: Holder | None
     last_run: LastRun | None
+    operations: Operations
+    deadlines: Deadlines | None
+    pace: PaceKnown
     listed: list[Listed] | None = None
 
 
@@ -269,6 +308,34 @@ class AuditEvent(msgspec.Struct, frozen=True, rename={"source": "from", "to": "t
     causation: str
 
 
+class Operation(msgspec.Struct, frozen=True):
+    """An import of the file: pending, in progress, succeeded, failed, timed out, forgotten or refused.
+
+    It was asked for ``polls`` times, first and last at these times; null while nothing is known of them.
+    """
+
+    call: str
+    status: str
+    began: str
+    name: str | None = None
+    polls: int = 0
+    first_poll_at: str | None = None
+    last_poll_at: str | None = None
+    ended: str | None = None
+    document: str | None = None
+    message: str = ""
+
+
+class RawFile(msgspec.Struct, frozen=True):
+    """A raw file of the file.  ``expires_at`` is the service's word, ``expires_in_s`` what is left, never negative."""
+
+    name: str
+    state: str
+    size_bytes: int
+    expires_at: str | None
+    expires_in_s: float | None
+
+
 class Audit(Message, frozen=True, kw_only=True, tag="audit"):
     """The history of one file, and what happens next; ``next_at`` when that is not at once."""
 
@@ -280,6 +347,8 @@ class Audit(Message, frozen=True, kw_only=True, tag="audit"):
     next_at: str | None
     documents: list[dict[str, Any]]
     events: list[AuditEvent]
+    operations: list[Operation] = []
+    raw_files: list[RawFile] = []
 
 
 class Skipped(msgspec.Struct, frozen=True):

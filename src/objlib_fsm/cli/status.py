@@ -73,7 +73,7 @@ def command(
 
 
 def _report(log: SqliteReader, now_us: int) -> messages.Status:
-    from objlib_fsm.cli import messages
+    from objlib_fsm.cli import messages, service_status
     from objlib_fsm.cli.render import iso
     from objlib_fsm.log.projection import STRAY
 
@@ -112,6 +112,9 @@ def _report(log: SqliteReader, now_us: int) -> messages.Status:
         service=library.pin.service if library.pin else None,
         holder=_holder(library, now_us),
         last_run=_last_run(library),
+        operations=service_status.operations(log, library),
+        deadlines=service_status.deadlines(log),
+        pace=service_status.pace(library),
     )
 
 
@@ -198,6 +201,7 @@ def _list(inv: Invocation, log: SqliteReader, report: messages.Status, state: st
 
 
 def _show(inv: Invocation, log: SqliteReader, report: messages.Status, now_us: int) -> None:
+    from objlib_fsm.cli import service_status
     from objlib_fsm.cli.render import ago, count, due, table, when
     from objlib_fsm.cli.safe import safe
 
@@ -226,6 +230,8 @@ def _show(inv: Invocation, log: SqliteReader, report: messages.Status, now_us: i
         out(f"later    {count(waiting, 'file')}, the first at {due(next_us, now_us)}")
     if not report.due.now and not waiting:
         out("nothing is due")
+    for line in service_status.lines(log, report, now_us):
+        out(line)
     if report.expiring_files:
         out(f"expiring {count(report.expiring_files, 'raw file')} within 6 hours, the first:")
         for item, (at_us,) in zip(report.expiring, _expiry_times(log), strict=False):

@@ -56,6 +56,23 @@ class Begin(msgspec.Struct, frozen=True, tag=True):
     batch: int = 0
 
 
+class Polls(msgspec.Struct, frozen=True):
+    """Look-ups until something was shown: how many, and when the first and the last began."""
+
+    count: int = 1
+    first_at_us: int | None = None
+    last_at_us: int | None = None
+
+    def one_more(self, at_us: int) -> Polls:
+        """After another one, begun at *at_us*."""
+        return Polls(self.count + 1, at_us if self.first_at_us is None else self.first_at_us, at_us)
+
+
+NO_POLL = Polls(0)
+ONE_POLL = Polls()
+"""One look-up without a time: when its outcome is recorded says when it was."""
+
+
 class Uploaded(msgspec.Struct, frozen=True, tag=True):
     """The upload was answered."""
 
@@ -101,8 +118,7 @@ class RawFound(msgspec.Struct, frozen=True, tag=True):
     state: str
     size_bytes: int
     expires_at_us: int | None
-    polls: int = 1
-    first_poll_at_us: int | None = None
+    polls: Polls = ONE_POLL
 
 
 class RawMissing(msgspec.Struct, frozen=True, tag=True):
@@ -137,6 +153,7 @@ class DocumentFound(msgspec.Struct, frozen=True, tag=True):
     """A look-up showed the document."""
 
     document: e.DocumentFact
+    polls: Polls = ONE_POLL
 
 
 class DocumentMissing(msgspec.Struct, frozen=True, tag=True):
@@ -165,6 +182,7 @@ class LookUpFailed(msgspec.Struct, frozen=True, tag=True):
 
     what: Call
     failure: Failure
+    polls: Polls = ONE_POLL
 
 
 Report = (
@@ -255,18 +273,28 @@ def _fact(record: FileRecord, report: Report, now_us: int) -> e.Event:
             return e.RawDeleted(call, RawFileName(target), found)
         case Failed(call, what, failure):
             return _failure(record, call, what, failure, now_us)
-        case LookUpFailed(what, failure):
-            return _failed(record, EventId(""), what, failure, now_us)
-        case RawFound(raw, payload, generation, state, size_bytes, expires_at_us, polls, first_us):
-            return e.RawSeen(raw, payload, generation, state, size_bytes, expires_at_us, polls, first_us)
+        case LookUpFailed(what, failure, polls):
+            return _failed(record, EventId(""), what, failure, now_us, polls)
+        case RawFound(raw, payload, generation, state, size_bytes, expires_at_us, polls):
+            return e.RawSeen(
+                raw,
+                payload,
+                generation,
+                state,
+                size_bytes,
+                expires_at_us,
+                polls.count,
+                polls.first_at_us,
+                polls.last_at_us,
+            )
         case RawMissing(raw, generation):
             return _missing_raw(record, raw, generation, now_us)
         case RawLost(raw, generation, why, message):
             return e.RawGone(raw, generation, why, message)
         case OperationFinished(operation, result, document, message, polls, first_us, last_us):
             return e.OperationEnded(operation, result, document, message, polls, first_us, last_us)
-        case DocumentFound(document):
-            return e.DocumentSeen(document)
+        case DocumentFound(document, polls):
+            return e.DocumentSeen(document, polls.count, polls.first_at_us, polls.last_at_us)
         case DocumentMissing(document, asked_at_us):
             return _missing_document(record, document, now_us if asked_at_us is None else asked_at_us, now_us)
         case DocumentsFound(began_at_us, documents):
@@ -308,13 +336,25 @@ def _failure(record: FileRecord, call: EventId, what: Call, failure: Failure, no
     return _failed(record, call, what, failure, now_us)
 
 
-def _failed(record: FileRecord, call: EventId, what: Call, failure: Failure, now_us: int) -> e.CallFailed:
+def _failed(
+    record: FileRecord, call: EventId, what: Call, failure: Failure, now_us: int, polls: Polls = ONE_POLL
+) -> e.CallFailed:
     delay_s = policy.retry_delay_s(record, failure)
     if failure.outcome is Outcome.REJECTED:
         delay_s = policy.LATER_S
     due_us = None if failure.outcome is Outcome.HALTED else policy.after_s(now_us, delay_s)
     return e.CallFailed(
-        what, failure.outcome, failure.reason, call, due_us, failure.message, failure.code, failure.status
+        what,
+        failure.outcome,
+        failure.reason,
+        call,
+        due_us,
+        failure.message,
+        failure.code,
+        failure.status,
+        polls.count,
+        polls.first_at_us,
+        polls.last_at_us,
     )
 
 

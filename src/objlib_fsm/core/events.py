@@ -35,6 +35,15 @@ from objlib_fsm.core.library_events import StoreDeleteIntended as StoreDeleteInt
 from objlib_fsm.core.library_events import StorePinned as StorePinned
 from objlib_fsm.core.outcomes import Outcome, Reason
 from objlib_fsm.core.paths import LibraryPath
+from objlib_fsm.core.seen_events import DocumentFact as DocumentFact
+from objlib_fsm.core.seen_events import DocumentGone as DocumentGone
+from objlib_fsm.core.seen_events import DocumentSeen as DocumentSeen
+from objlib_fsm.core.seen_events import DocumentsListed as DocumentsListed
+from objlib_fsm.core.seen_events import OperationEnded as OperationEnded
+from objlib_fsm.core.seen_events import RawAbsent as RawAbsent
+from objlib_fsm.core.seen_events import RawGone as RawGone
+from objlib_fsm.core.seen_events import RawSeen as RawSeen
+from objlib_fsm.core.seen_events import StrayFound as StrayFound
 from objlib_fsm.core.table import Kind
 
 # What a scan saw of a file is in each local event: ``taken_at_us`` is the wall clock before the bytes were read, so
@@ -332,7 +341,7 @@ class CallRejected(Event, frozen=True, omit_defaults=True):
 class CallFailed(Event, frozen=True, omit_defaults=True):
     """Nothing was done, for a reason that may pass; the next attempt is not before ``due_at_us``.
 
-    ``call`` is empty for a look-up, which has no intent.
+    ``call`` is empty for a look-up, which has no intent; it may have been made several times (``polls``).
     """
 
     kind = Kind.CALL_FAILED
@@ -344,6 +353,9 @@ class CallFailed(Event, frozen=True, omit_defaults=True):
     message: str = ""
     code: int = 0
     status: str = ""
+    polls: int = 1
+    first_poll_at_us: int | None = None
+    last_poll_at_us: int | None = None
 
 
 class CallUncertain(Event, frozen=True, omit_defaults=True):
@@ -357,98 +369,6 @@ class CallUncertain(Event, frozen=True, omit_defaults=True):
     message: str = ""
     code: int = 0
     status: str = ""
-
-
-class RawSeen(Event, frozen=True, omit_defaults=True):
-    """A look-up showed the raw file.  ``polls`` look-ups were made, the first at ``first_poll_at_us``."""
-
-    kind = Kind.RAW_SEEN
-    raw: RawFileName
-    payload: str
-    generation: int
-    state: str
-    size_bytes: int
-    expires_at_us: int | None = None
-    polls: int = 1
-    first_poll_at_us: int | None = None
-
-
-class RawAbsent(Event, frozen=True, omit_defaults=True):
-    """A look-up by name found nothing: the upload did not arrive (yet), and is repeated not before ``due_at_us``."""
-
-    kind = Kind.RAW_ABSENT
-    raw: RawFileName
-    due_at_us: int | None = None
-
-
-class RawGone(Event, frozen=True, omit_defaults=True):
-    """The raw file expired, failed, or is not what was sent; ``why`` says which."""
-
-    kind = Kind.RAW_GONE
-    raw: RawFileName
-    generation: int
-    why: str
-    message: str = ""
-
-
-class OperationEnded(Event, frozen=True, omit_defaults=True):
-    """Polling ended.  ``result`` is ``done``, ``error``, ``forgotten`` or ``timed_out``."""
-
-    kind = Kind.OPERATION_ENDED
-    operation: OperationName
-    result: str
-    document: DocumentName | None = None
-    message: str = ""
-    polls: int = 0
-    first_poll_at_us: int | None = None
-    last_poll_at_us: int | None = None
-
-
-class DocumentFact(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
-    """A document as the service showed it.
-
-    ``payload`` is the short id it carries (`ids.document_id`), empty for none.  ``raw`` is the raw file that it was
-    made from, only where the file's history does not know it: without it a citation could not be traced back.
-    """
-
-    name: DocumentName
-    state: str
-    payload: str = ""
-    created_at_us: int = 0
-    raw: RawFileName = RawFileName("")
-
-
-class DocumentSeen(Event, frozen=True, omit_defaults=True):
-    """A look-up showed the document."""
-
-    kind = Kind.DOCUMENT_SEEN
-    document: DocumentFact
-
-
-class DocumentGone(Event, frozen=True, omit_defaults=True):
-    """A look-up by full name says that the document is not there."""
-
-    kind = Kind.DOCUMENT_GONE
-    document: DocumentName
-
-
-class DocumentsListed(Event, frozen=True, omit_defaults=True):
-    """A complete listing, begun at ``began_at_us``, showed exactly these documents of the file."""
-
-    kind = Kind.DOCUMENTS_LISTED
-    began_at_us: int
-    documents: tuple[DocumentFact, ...] = ()
-
-
-class StrayFound(Event, frozen=True, omit_defaults=True):
-    """A complete listing, begun at ``began_at_us``, showed documents of this library that nothing accounts for.
-
-    The first event of a stream of its own, which no file has: its documents and raw files are to be deleted.
-    """
-
-    kind = Kind.STRAY_FOUND
-    began_at_us: int
-    documents: tuple[DocumentFact, ...] = ()
 
 
 class FileIndexed(Event, frozen=True, omit_defaults=True):

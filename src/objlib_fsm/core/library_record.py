@@ -11,6 +11,7 @@ import msgspec
 from objlib_fsm.core import events as e
 from objlib_fsm.core.ids import EventId, LibraryId, RunId, StoreName
 from objlib_fsm.core.outcomes import Outcome
+from objlib_fsm.core.table import Kind
 
 BATCHES_KEPT: Final = 20
 """Ended batches that the record remembers for `status`; the log has them all."""
@@ -75,6 +76,16 @@ class Limits(msgspec.Struct, frozen=True):
     at_us: int
 
 
+class Operations(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Import operations that ended, ever.  What is still open is in the records of the files."""
+
+    succeeded: int = 0
+    failed: int = 0
+    timed_out: int = 0
+    forgotten: int = 0
+    """The service did not know them any more."""
+
+
 class LibraryRecord(msgspec.Struct, omit_defaults=True):
     """The library as its own events tell it."""
 
@@ -91,16 +102,37 @@ class LibraryRecord(msgspec.Struct, omit_defaults=True):
     last_batch: int = 0
     learned: tuple[Learned, ...] = ()
     limits: Limits | None = None
+    operations: Operations = Operations()
 
     def learned_of(self, service: str, tier: str) -> Learned | None:
         """What is known of that service on that tier: a rate learned elsewhere says nothing."""
         return next((known for known in self.learned if (known.service, known.tier) == (service, tier)), None)
 
 
+COUNTED: Final = frozenset((Kind.OPERATION_ENDED,))
+"""Events of files that are counted here as well."""
+
+_COUNTED_AS: Final = {
+    "done": "succeeded",
+    "listed": "succeeded",
+    "error": "failed",
+    "timed_out": "timed_out",
+    "forgotten": "forgotten",
+}
+
+
+def operation_word(result: str) -> str:
+    """How an operation with that result ended, as a field of `Operations`."""
+    return _COUNTED_AS.get(result, "failed")
+
+
 def apply_library(record: LibraryRecord, event: e.Event, at_us: int) -> LibraryRecord:
-    """The record after one more event of either stream; *record* is not changed."""
+    """The record after one more event of either stream, or of a file and `COUNTED`; *record* is not changed."""
     r = copy.copy(record)
     match event:
+        case e.OperationEnded():
+            word = operation_word(event.result)
+            r.operations = msgspec.structs.replace(r.operations, **{word: getattr(r.operations, word) + 1})
         case e.LibraryCreated():
             r.library = event.library
         case e.LibraryRooted():

@@ -151,18 +151,18 @@ class Performer:
 
     async def await_active(self, effect: fx.AwaitActive) -> Reports:
         """Ask until it is ACTIVE or FAILED, with growing waits, for as long as it is given."""
-        waits, began, polls, first_us = self._waits, self._clock.monotonic(), 0, None
+        waits, began, polls = self._waits, self._clock.monotonic(), d.NO_POLL
         failure = Failure(Outcome.UNAVAILABLE, Reason.STILL_WAITING, f"{effect.raw} is still PROCESSING")
         while self._clock.monotonic() - began < waits.active_total_s:
-            await self._wait(polls, waits.active_first_s, waits.active_max_s)
+            await self._wait(polls.count, waits.active_first_s, waits.active_max_s)
             if self._stopping():
                 return ()
-            polls, first_us = polls + 1, first_us or self._clock.now_us()
+            polls = polls.one_more(self._clock.now_us())
             try:
                 raw = await self._get_raw(effect.raw)
             except CallFailed as failed:
                 if failed.failure.outcome not in PASSING:
-                    return (d.LookUpFailed(Call.LOOK_UP_RAW, failed.failure),)
+                    return (d.LookUpFailed(Call.LOOK_UP_RAW, failed.failure, polls),)
                 continue
             if raw is None:
                 return (d.RawMissing(effect.raw, effect.generation),)
@@ -170,66 +170,60 @@ class Performer:
             if lost is not None:
                 return (lost,)
             if raw.state is RawState.ACTIVE:
-                return (_found(raw, effect.payload, effect.generation, polls, first_us),)
-        return (d.LookUpFailed(Call.LOOK_UP_RAW, failure),)
+                return (_found(raw, effect.payload, effect.generation, polls),)
+        return (d.LookUpFailed(Call.LOOK_UP_RAW, failure, polls),)
 
     async def poll(self, record: FileRecord, effect: fx.Poll) -> Reports:
         """Ask for the operation, with growing waits; after some time a shared listing may answer instead."""
-        waits, operation, polls, first_us = self._waits, effect.operation, 0, None
+        waits, polls = self._waits, d.NO_POLL
         age_s = min(max((self._clock.now_us() - effect.began_at_us) / 1e6, 0.0), waits.poll_total_s)
         began = self._clock.monotonic() - age_s  # The wall clock may jump meanwhile.
         while True:
-            await self._wait(polls, waits.poll_first_s, waits.poll_max_s)
+            await self._wait(polls.count, waits.poll_first_s, waits.poll_max_s)
             if self._stopping():
                 return ()
             now_us = self._clock.now_us()
-            if polls and self._clock.monotonic() - began >= waits.listing_after_s:
+            if polls.count and self._clock.monotonic() - began >= waits.listing_after_s:
                 seen = await self._seen_in_listing(record, effect.identity, now_us)
                 if seen is not None:
-                    return (d.DocumentFound(seen),)
-            polls, first_us = polls + 1, first_us or now_us
+                    active = seen.state == DocumentState.ACTIVE
+                    said = "" if active else "a listing shows its document FAILED"
+                    ended = _ended(effect, "listed" if active else "error", polls, seen.name, said)
+                    return (ended, d.DocumentFound(seen))
+            polls = polls.one_more(now_us)
             try:
                 async with self._polls, self._pace.read():
-                    status = await self._remote.get_operation(operation)
+                    status = await self._remote.get_operation(effect.operation)
             except CallFailed as failed:
                 if failed.failure.reason is Reason.GONE:
-                    message = failed.failure.message
-                    return (d.OperationFinished(operation, "forgotten", None, message, polls, first_us, now_us),)
+                    return (_ended(effect, "forgotten", polls, None, failed.failure.message),)
                 self._raise_halt(failed.failure)
             else:
                 if status.done:
-                    ended = d.OperationFinished(
-                        operation,
-                        "error" if status.error else "done",
-                        status.document,
-                        status.error,
-                        polls,
-                        first_us,
-                        now_us,
-                    )
+                    ended = _ended(effect, "error" if status.error else "done", polls, status.document, status.error)
                     if status.document is None:
                         return (ended,)
                     return (ended, *await self._get_document(record, status.document))
             if self._clock.monotonic() - began >= waits.poll_total_s:
-                return (d.OperationFinished(operation, "timed_out", None, "", polls, first_us, now_us),)
+                return (_ended(effect, "timed_out", polls),)
 
     async def look_up_document(self, record: FileRecord, effect: fx.LookUpDocument) -> Reports:
         """Ask for the document until it is ACTIVE, FAILED or gone, with growing waits, for as long as it is given."""
-        waits, began, polls = self._waits, self._clock.monotonic(), 0
+        waits, began, polls = self._waits, self._clock.monotonic(), d.NO_POLL
         while True:
+            polls = polls.one_more(self._clock.now_us())
             reports = await self._get_document(record, effect.document)
-            pending = (
-                len(reports) == 1
-                and isinstance(reports[0], d.DocumentFound)
-                and reports[0].document.state not in (DocumentState.ACTIVE, DocumentState.FAILED)
-            )
-            if not pending:
+            found = reports[0] if len(reports) == 1 else None
+            if not isinstance(found, d.DocumentFound):
+                return reports
+            if polls.count > 1:
+                reports = (d.DocumentFound(found.document, polls),)
+            if found.document.state in (DocumentState.ACTIVE, DocumentState.FAILED):
                 return reports
             if self._clock.monotonic() - began >= waits.document_total_s:
                 failure = Failure(Outcome.UNAVAILABLE, Reason.STILL_WAITING, f"{effect.document} is still pending")
-                return (*reports, d.LookUpFailed(Call.LOOK_UP_DOCUMENT, failure))
-            await self._clock.sleep(policy.growing_wait_s(polls, waits.poll_first_s, waits.poll_max_s))
-            polls += 1
+                return (*reports, d.LookUpFailed(Call.LOOK_UP_DOCUMENT, failure, polls))
+            await self._clock.sleep(policy.growing_wait_s(polls.count - 1, waits.poll_first_s, waits.poll_max_s))
             if self._stopping():
                 return ()
 
@@ -298,8 +292,15 @@ def _passing(failure: Failure) -> Failure:
     return Failure(Outcome.UNAVAILABLE, failure.reason, failure.message, failure.code, failure.status)
 
 
-def _found(raw: RawFile, payload: str, generation: int, polls: int = 1, first_us: int | None = None) -> d.RawFound:
-    return d.RawFound(raw.name, payload, generation, raw.state, raw.size_bytes, raw.expires_at_us, polls, first_us)
+def _ended(
+    effect: fx.Poll, result: str, polls: d.Polls, document: DocumentName | None = None, message: str = ""
+) -> d.OperationFinished:
+    first_us, last_us = polls.first_at_us, polls.last_at_us
+    return d.OperationFinished(effect.operation, result, document, message, polls.count, first_us, last_us)
+
+
+def _found(raw: RawFile, payload: str, generation: int, polls: d.Polls = d.ONE_POLL) -> d.RawFound:
+    return d.RawFound(raw.name, payload, generation, raw.state, raw.size_bytes, raw.expires_at_us, polls)
 
 
 def _unusable(raw: RawFile, payload: str, generation: int, size_bytes: int | None = None) -> d.RawLost | None:

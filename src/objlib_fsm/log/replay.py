@@ -10,7 +10,7 @@ import msgspec
 
 from objlib_fsm.core.codec import CODEC, UnreadableEvent
 from objlib_fsm.core.fold import HistoryBroken, digest, new_record, step
-from objlib_fsm.core.library_record import LibraryRecord, apply_library
+from objlib_fsm.core.library_record import COUNTED, LibraryRecord, apply_library
 from objlib_fsm.core.record import FileRecord
 from objlib_fsm.core.table import FIRST_KINDS, LIBRARY_KINDS, Kind
 from objlib_fsm.log import chain, projection
@@ -58,7 +58,7 @@ def _rebuild(reader: SqliteReader, upto: int | None, progress: Callable[[int], N
     by_origin: dict[int, FileRecord] = {}
     own_versions: dict[int, int] = {}
     library, before, position, mismatches = LibraryRecord(), chain.GENESIS, 0, []
-    decode, sha256, library_kinds = CODEC.decode, hashlib.sha256, _LIBRARY_KINDS
+    decode, sha256, library_kinds, counted = CODEC.decode, hashlib.sha256, _LIBRARY_KINDS, COUNTED
     rows = reader.connection.execute(_QUERY, (upto if upto is not None else _FOR_EVER,))
     try:
         for stored, stream, origin, version, kind, schema, state, at_us, body, link, text in rows:
@@ -75,6 +75,8 @@ def _rebuild(reader: SqliteReader, upto: int | None, progress: Callable[[int], N
                     record = by_origin[origin] = new_record(stream)
                 step(record, event, at_us)
                 due = record.version
+                if kind in counted:
+                    library = apply_library(library, event, at_us)
                 if record.state != state:
                     mismatches.append(position)
             else:

@@ -18,7 +18,7 @@ from msgspec import structs
 from objlib_fsm.core.codec import CODEC
 from objlib_fsm.core.fold import new_record, step
 from objlib_fsm.core.ids import RunId, StreamId
-from objlib_fsm.core.library_record import Lease, LibraryRecord, apply_library
+from objlib_fsm.core.library_record import COUNTED, Lease, LibraryRecord, apply_library
 from objlib_fsm.core.record import FileRecord
 from objlib_fsm.core.table import FIRST_KINDS
 from objlib_fsm.log import chain, projection
@@ -199,9 +199,9 @@ class Committer:
             for event_id, event, causation in append.events:
                 if event_id in plan.rows or event_id in rows:
                     raise EventIdReuse(f"event id {event_id} is given to two events")
-                if own:
+                if own or event.kind in COUNTED:
                     library = apply_library(library, event, at_us)
-                elif record.version == 0 and event.kind not in FIRST_KINDS:
+                if not own and record.version == 0 and event.kind not in FIRST_KINDS:
                     raise IllegalEvent(f"stream {stream} does not begin with a discovery")
                 step(record, event, at_us)
                 position += 1
