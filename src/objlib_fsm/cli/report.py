@@ -28,6 +28,7 @@ _RECORDED: Final = {
     "file_reappeared": "back",
     "file_excluded": "left out from now on",
     "file_included": "no longer left out",
+    "file_described": "described anew",
 }
 
 
@@ -55,6 +56,10 @@ def scan_lines(scanned: Scanned) -> list[str]:
     left_out = [f"{number:,} {_reason(reason)}" for reason, number in sorted(scanned.left_out.items())]
     if left_out:
         lines.append(f"left out: {'; '.join(left_out)}")
+    lines += [f"left out: {safe(path)}: {safe(why)}" for path, why in scanned.undescribed[:TROUBLES_SHOWN]]
+    if len(scanned.undescribed) > TROUBLES_SHOWN:
+        more = count(len(scanned.undescribed) - TROUBLES_SHOWN, "more file", "more files")
+        lines.append(f"and {more} with metadata that cannot be sent")
     lines += [
         f"could not be seen: {safe(trouble.path) or 'the folder itself'}: {safe(trouble.message)}"
         for trouble in scanned.troubles[:TROUBLES_SHOWN]
@@ -138,6 +143,6 @@ def shell_word(path: str) -> str:
 
 
 def unreadable(log: SqliteReader) -> list[str]:
-    """Files that this user may not read."""
-    query = "SELECT path FROM files WHERE standing = 1 AND json_extract(record, '$.excluded') = ? ORDER BY path"
-    return [str(path) for (path,) in log.rows(query, (Exclusion.UNREADABLE.value,))]
+    """Files that this user may not read, or whose metadata cannot be sent: wanted, and not indexed as they are."""
+    query = "SELECT path FROM files WHERE standing = 1 AND json_extract(record, '$.excluded') IN (?, ?) ORDER BY path"
+    return [str(path) for (path,) in log.rows(query, (Exclusion.UNREADABLE, Exclusion.METADATA))]

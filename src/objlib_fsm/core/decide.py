@@ -248,7 +248,7 @@ def _intent(record: FileRecord, command: Begin) -> e.Event:
             raw,
             effect.payload,
             effect.generation,
-            record.size_bytes,
+            record.size_bytes + len(record.header.encode()),
             record.mime_type,
             attempt,
             command.batch or record.batch,

@@ -51,7 +51,11 @@ from objlib_fsm.core.table import Kind
 
 
 class FileDiscovered(Event, frozen=True, omit_defaults=True):
-    """A path seen for the first time.  ``excluded`` is the reason when it cannot be indexed; it has no hash then."""
+    """A path seen for the first time.
+
+    ``excluded`` is the reason when it cannot be indexed; it has no hash then.  ``detail`` and ``basis`` as in
+    `FileExcluded`.
+    """
 
     kind = Kind.FILE_DISCOVERED
     path: LibraryPath
@@ -63,6 +67,8 @@ class FileDiscovered(Event, frozen=True, omit_defaults=True):
     inode: int = 0
     device: int = 0
     taken_at_us: int = 0
+    detail: str = ""
+    basis: str = ""
 
 
 class ContentChanged(Event, frozen=True, omit_defaults=True):
@@ -125,13 +131,18 @@ class FileMoved(Event, frozen=True, omit_defaults=True):
 
 
 class FileExcluded(Event, frozen=True, omit_defaults=True):
-    """It cannot or must not be indexed; ``reason`` says why."""
+    """It cannot or must not be indexed; ``reason`` says why.
+
+    Where what is said of the file is the reason, ``detail`` names the field, and ``basis`` what it was said by.
+    """
 
     kind = Kind.FILE_EXCLUDED
     reason: str
     size_bytes: int = 0
     mtime_ns: int = 0
     taken_at_us: int = 0
+    detail: str = ""
+    basis: str | None = None
 
 
 class FileIncluded(Event, frozen=True, omit_defaults=True):

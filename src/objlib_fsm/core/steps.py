@@ -30,6 +30,7 @@ def _discovered(r: FileRecord, ev: e.FileDiscovered, at_us: int) -> None:
     r.excluded_since_us = at_us if ev.excluded else None
     r.inode, r.device = ev.inode, ev.device
     r.checked_at_us = ev.taken_at_us
+    r.basis = ev.basis
 
 
 def _content_changed(r: FileRecord, ev: e.ContentChanged, at_us: int) -> None:
@@ -72,6 +73,7 @@ def _excluded(r: FileRecord, ev: e.FileExcluded, at_us: int) -> None:
     r.size_bytes = ev.size_bytes
     r.mtime_ns = ev.mtime_ns
     r.checked_at_us = ev.taken_at_us
+    r.basis = r.basis if ev.basis is None else ev.basis
     change.present(r)
     change.withdraw(r)
 

@@ -30,6 +30,8 @@ from objlib_fsm.engine.runner import RECOVERY_LIMIT_S, Ended, Runner, Stop
 from objlib_fsm.engine.scanning import Scanned, scan_library
 from objlib_fsm.engine.store import check_pin, get_or_create_store
 from objlib_fsm.engine.worker import Worker
+from objlib_fsm.library.metadata import DEFAULT_RULES, Describer, Rules
+from objlib_fsm.library.values import Exclusion
 from objlib_fsm.log import lease
 from objlib_fsm.log.contract import Fenced
 from objlib_fsm.log.file import LogFile
@@ -71,6 +73,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     """Work on these files and no others; None for every file that needs something."""
     waits: Waits = Waits()
     recovery_limit_s: float = RECOVERY_LIMIT_S
+    metadata: Rules = DEFAULT_RULES
 
 
 class Service(msgspec.Struct, frozen=True):
@@ -270,6 +273,7 @@ class Session:
             progress,
             s.run_sync,
             stop,
+            Describer(options.metadata),
         )
         lessons = Lessons(self.journal, pace, service)
         runner = Runner(
@@ -294,8 +298,8 @@ class Session:
     def _summary(self, ended: Ended, stop: Stop, store: StoreName, wall_s: float, sync_due: bool = False) -> Summary:
         log = self.shell.log
         tally = counts(log)
-        query = "SELECT count(*) FROM files WHERE standing = 1 AND json_extract(record, '$.excluded') = 'unreadable'"
-        unreadable = int(log.rows(query)[0][0])
+        query = "SELECT count(*) FROM files WHERE standing = 1 AND json_extract(record, '$.excluded') IN (?, ?)"
+        unreadable = int(log.rows(query, (Exclusion.UNREADABLE, Exclusion.METADATA))[0][0])
         if stop.exit_code is not None:
             code = stop.exit_code
         elif stop.halted is not None:
@@ -348,7 +352,13 @@ async def scan(
     own_paths: Sequence[Path],
     progress: Callable[[int, int], None] = lambda done, total: None,
     ignore: Sequence[str] = (),
+    rules: Rules = DEFAULT_RULES,
+    *,
+    new_headers: bool = False,
 ) -> Scanned:
     """Remember the folder and record what changed in it.  Raises `ScanRefused`."""
     await remember_root(journal, root)
-    return await scan_library(journal, shell.log, root, own_paths, shell.run_sync, progress, ignore)
+    describer = Describer(rules)
+    return await scan_library(
+        journal, shell.log, root, own_paths, shell.run_sync, progress, ignore, describer, new_headers=new_headers
+    )

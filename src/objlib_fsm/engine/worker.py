@@ -17,7 +17,9 @@ from objlib_fsm.engine.errors import Halted, StoreProblem
 from objlib_fsm.engine.journal import Journal, Moved
 from objlib_fsm.engine.perform import Pace, Performer, Reports
 from objlib_fsm.engine.progress import Progress
-from objlib_fsm.engine.scanning import content_changed
+from objlib_fsm.engine.scanning import events_of
+from objlib_fsm.library import compare as c
+from objlib_fsm.library.describing import hash_and_describe
 from objlib_fsm.library.errors import (
     ChangedWhileRead,
     FileProblem,
@@ -26,8 +28,9 @@ from objlib_fsm.library.errors import (
     NotIndexable,
     NotRegular,
 )
+from objlib_fsm.library.metadata import Describer
 from objlib_fsm.library.payload import Payload, open_payload
-from objlib_fsm.library.reading import hash_file
+from objlib_fsm.library.scan import PLAIN
 from objlib_fsm.library.values import Exclusion
 from objlib_fsm.log.writer import RunSync
 from objlib_fsm.remote.port import CallFailed
@@ -70,6 +73,7 @@ class Worker:
         progress: Progress,
         run_sync: RunSync,
         stopping: Callable[[], bool],
+        describer: Describer = PLAIN,
     ) -> None:
         self._journal = journal
         self._performer = performer
@@ -82,6 +86,7 @@ class Worker:
         self._progress = progress
         self._run_sync = run_sync
         self._stopping = stopping
+        self._describer = describer
         self._look_ups: dict[anyio.CancelScope, None] = {}
 
     def end_look_ups(self) -> None:
@@ -164,35 +169,44 @@ class Worker:
 
     def _open(self, record: FileRecord) -> Payload:
         now_us = self._journal.clock.now_us()
-        return open_payload(self._root, record.path, now_us, self._temp_dir, expected_sha256=record.payload_hash)
+        return open_payload(
+            self._root,
+            record.path,
+            now_us,
+            self._temp_dir,
+            expected_sha256=record.source_hash,
+            header=record.header,
+        )
 
     async def _report_local(self, record: FileRecord, problem: FileProblem) -> FileRecord:
         """The file is not what was scanned: what it is now is recorded, and nothing is sent."""
-        event = await self._run_sync(self._look_again, record, problem)
-        if event is None:
+        events = await self._run_sync(self._look_again, record, problem)
+        if not events:
             failure = Failure(Outcome.UNAVAILABLE, Reason.OTHER, problem.why)
             return await self._journal.tell(record, d.LookUpFailed(Call.UPLOAD, failure))
-        return await self._journal.tell(record, d.Tell(event))
+        return await self._journal.tell(record, *map(d.Tell, events))
 
-    def _look_again(self, record: FileRecord, problem: FileProblem) -> e.Event | None:
+    def _look_again(self, record: FileRecord, problem: FileProblem) -> tuple[e.Event, ...]:
         now_us = self._journal.clock.now_us()
         try:
             if isinstance(problem, ChangedWhileRead):
-                found = hash_file(self._root, record.path, now_us)
-                return content_changed(found) if found.sha256 != record.source_hash else None
+                found = hash_and_describe(self._root, record.path, now_us, self._describer, look_for_sidecar=True)
+                changed = found[0].sha256 != record.source_hash
+                return events_of(c.Changed(record.path, *found), record) if changed else ()
         except FileProblem as newer:
             problem = newer
         match problem:
             case FileVanished():
-                return e.FileVanished()
-            case NotIndexable():
-                return e.FileExcluded(problem.reason.value, problem.size_bytes, problem.mtime_ns, now_us)
+                return (e.FileVanished(),)
+            case NotIndexable(reason=reason, detail=detail, size_bytes=size_bytes, mtime_ns=mtime_ns, basis=basis):
+                excluded = c.NowExcluded(record.path, reason, detail, size_bytes, mtime_ns, now_us, basis)
+                return events_of(excluded, record)
             case FileUnreadable():
-                return e.FileExcluded(Exclusion.UNREADABLE.value)
+                return (e.FileExcluded(Exclusion.UNREADABLE.value),)
             case NotRegular():
-                return e.FileVanished()
+                return (e.FileVanished(),)
             case _:
-                return None
+                return ()
 
     async def _mutate(
         self,

@@ -14,7 +14,7 @@ shares) make up new ones, and there every scan would read everything.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
@@ -22,7 +22,8 @@ import msgspec
 
 from objlib_fsm.core.paths import LibraryPath
 from objlib_fsm.library.errors import VanishedTooMany
-from objlib_fsm.library.values import Excluded, Exclusion, Fingerprint, Found, Known, Trouble
+from objlib_fsm.library.metadata import NOTHING, Description
+from objlib_fsm.library.values import Excluded, Exclusion, Fingerprint, Found, Known, Sidecar, Trouble
 
 COARSE_TICK_NS: Final = 2_000_000_000
 """FAT keeps modification times in steps of two seconds, older file systems in steps of one."""
@@ -42,6 +43,7 @@ class New(msgspec.Struct, frozen=True, gc=False):
 
     path: LibraryPath
     fingerprint: Fingerprint
+    description: Description = NOTHING
 
 
 class Changed(msgspec.Struct, frozen=True, gc=False):
@@ -49,13 +51,24 @@ class Changed(msgspec.Struct, frozen=True, gc=False):
 
     path: LibraryPath
     fingerprint: Fingerprint
+    description: Description = NOTHING
 
 
 class Touched(msgspec.Struct, frozen=True, gc=False):
-    """The same content, read again because its mtime said nothing or something else: only the record is refreshed."""
+    """The same content and metadata, read again because its mtime, or what it is described by, said nothing or
+    something else: only the record is refreshed."""
 
     path: LibraryPath
     fingerprint: Fingerprint
+    description: Description = NOTHING
+
+
+class Redescribed(msgspec.Struct, frozen=True, gc=False):
+    """The same content, and other metadata; or another header, when that was asked for."""
+
+    path: LibraryPath
+    fingerprint: Fingerprint
+    description: Description
 
 
 class Reappeared(msgspec.Struct, frozen=True, gc=False):
@@ -63,6 +76,7 @@ class Reappeared(msgspec.Struct, frozen=True, gc=False):
 
     path: LibraryPath
     fingerprint: Fingerprint
+    description: Description = NOTHING
 
 
 class NoLongerExcluded(msgspec.Struct, frozen=True, gc=False):
@@ -70,6 +84,7 @@ class NoLongerExcluded(msgspec.Struct, frozen=True, gc=False):
 
     path: LibraryPath
     fingerprint: Fingerprint
+    description: Description = NOTHING
 
 
 class Moved(msgspec.Struct, frozen=True, gc=False):
@@ -78,6 +93,7 @@ class Moved(msgspec.Struct, frozen=True, gc=False):
     path: LibraryPath
     old_path: LibraryPath
     fingerprint: Fingerprint
+    description: Description = NOTHING
 
 
 class NowExcluded(msgspec.Struct, frozen=True, gc=False):
@@ -93,6 +109,7 @@ class NowExcluded(msgspec.Struct, frozen=True, gc=False):
     size_bytes: int = 0
     mtime_ns: int = 0
     taken_at_us: int = 0
+    basis: str = ""
 
 
 class Vanished(msgspec.Struct, frozen=True, gc=False):
@@ -101,7 +118,7 @@ class Vanished(msgspec.Struct, frozen=True, gc=False):
     path: LibraryPath
 
 
-Finding = New | Changed | Touched | Reappeared | NoLongerExcluded | Moved | NowExcluded | Vanished
+Finding = New | Changed | Touched | Redescribed | Reappeared | NoLongerExcluded | Moved | NowExcluded | Vanished
 
 
 class Refused(NamedTuple):
@@ -112,6 +129,7 @@ class Refused(NamedTuple):
     detail: str
     size_bytes: int = 0
     mtime_ns: int = 0
+    basis: str = ""
 
 
 class Read(NamedTuple):
@@ -119,6 +137,7 @@ class Read(NamedTuple):
 
     path: LibraryPath
     fingerprint: Fingerprint
+    description: Description = NOTHING
 
 
 Answer = Read | Refused | Trouble
@@ -153,8 +172,14 @@ def sort_out(
     known: Mapping[LibraryPath, Known],
     unseen: Container[str] = frozenset(),
     pruned: Mapping[str, Exclusion] = MappingProxyType({}),
+    basis_of: Callable[[LibraryPath, Sidecar | None], str] = lambda _path, _sidecar: "",
+    *,
+    reread: bool = False,
 ) -> Survey:
     """Settles what needs no reading.
+
+    ``basis_of`` tells what a file is described by besides its bytes; when that is another than before, the file is
+    read, and with ``reread`` every file is.
 
     ``unseen`` and ``pruned`` are those of the `Walk` that *seen* is; they are looked at after its end.  Raises
     `VanishedTooMany` when more is gone than moves could explain, whatever the reading will say.
@@ -169,7 +194,7 @@ def sort_out(
         if type(item) is Excluded:
             _exclude(survey, item, before)
         elif type(item) is Found:
-            if before is None or not _settled(item, before):
+            if reread or before is None or not _settled(item, before, basis_of):
                 survey.to_read.append(item)
             elif before.excluded is None:
                 survey.unchanged += 1
@@ -188,10 +213,18 @@ def sort_out(
     return survey
 
 
-def conclude(survey: Survey, answers: Iterable[Answer], known: Mapping[LibraryPath, Known], now_us: int) -> Conclusion:
+def conclude(
+    survey: Survey,
+    answers: Iterable[Answer],
+    known: Mapping[LibraryPath, Known],
+    now_us: int,
+    *,
+    new_headers: bool = False,
+) -> Conclusion:
     """What is to be recorded, given the answers for all of ``survey.to_read`` in any order.
 
-    ``now_us`` is the wall clock before the first of them was read.  Raises `VanishedTooMany`.
+    A header that would be another now is news only with ``new_headers``.  ``now_us`` is the wall clock before the first
+    of them was read.  Raises `VanishedTooMany`.
     """
     findings: list[Finding] = list(survey.excluded)
     troubles: list[Trouble] = []
@@ -206,12 +239,12 @@ def conclude(survey: Survey, answers: Iterable[Answer], known: Mapping[LibraryPa
         if isinstance(answer, Refused):
             if _is_news(answer, before, now_us):
                 taken_at_us = now_us if answer.reason.from_content else 0
-                findings.append(NowExcluded(*answer, taken_at_us))
+                findings.append(NowExcluded(*answer[:-1], taken_at_us, answer.basis))
             else:
                 still_excluded[answer.reason] += 1
         elif before is None:
             new.append(answer)
-        elif (finding := _compared(answer, before)) is not None:
+        elif (finding := _compared(answer, before, new_headers)) is not None:
             findings.append(finding)
         else:
             unchanged += 1
@@ -220,9 +253,9 @@ def conclude(survey: Survey, answers: Iterable[Answer], known: Mapping[LibraryPa
     moved = set(origins.values())
     gone = [path for path in survey.gone if path not in moved]
     _guard(len(gone), survey.present_before)
-    for path, fingerprint in new:
-        origin = origins.get(path)
-        findings.append(New(path, fingerprint) if origin is None else Moved(path, origin, fingerprint))
+    for read in new:
+        origin = origins.get(read.path)
+        findings.append(New(*read) if origin is None else Moved(read.path, origin, *read[1:]))
     findings.extend(Vanished(path) for path in gone)
     findings.sort(key=lambda finding: finding.path)
     return Conclusion(findings, troubles, unchanged, still_excluded)
@@ -235,7 +268,7 @@ def _exclude(survey: Survey, item: Excluded, before: Known | None) -> None:
         survey.excluded.append(NowExcluded(item.path, item.reason, item.detail))
 
 
-def _settled(item: Found, before: Known) -> bool:
+def _settled(item: Found, before: Known, basis_of: Callable[[LibraryPath, Sidecar | None], str]) -> bool:
     """Whether the file need not be read: it looks as it did, and looking is proof enough."""
     if item.mtime_ns != before.mtime_ns or item.size_bytes != before.size_bytes or not before.present:
         return False
@@ -244,10 +277,16 @@ def _settled(item: Found, before: Known) -> bool:
             return False
     elif not before.excluded.from_content:
         return False
-    return _proves(before.mtime_ns, before.taken_at_us)
+    if before.excluded in _DESCRIBED and basis_of(item.path, item.sidecar) != before.basis:
+        return False
+    return proves(before.mtime_ns, before.taken_at_us)
 
 
-def _proves(mtime_ns: int, taken_at_us: int) -> bool:
+_DESCRIBED: Final = (None, Exclusion.METADATA)
+"""What is said of a file matters while it is indexed, and while just that prevents it."""
+
+
+def proves(mtime_ns: int, taken_at_us: int) -> bool:
     """Whether the same size and mtime later mean the same content as in the reading at ``taken_at_us``."""
     whole_seconds = mtime_ns % 1_000_000_000 == 0  # perhaps the file system keeps no finer time
     tick_ns = COARSE_TICK_NS if whole_seconds else FINE_TICK_NS
@@ -257,19 +296,25 @@ def _proves(mtime_ns: int, taken_at_us: int) -> bool:
 def _is_news(answer: Refused, before: Known | None, now_us: int) -> bool:
     if before is None or not before.present or before.excluded is not answer.reason:
         return True
-    return answer.reason.from_content and _proves(answer.mtime_ns, now_us)
+    return answer.basis != before.basis or (answer.reason.from_content and proves(answer.mtime_ns, now_us))
 
 
-def _compared(answer: Read, before: Known) -> Finding | None:
-    path, fingerprint = answer
+def _compared(answer: Read, before: Known, new_headers: bool) -> Finding | None:
+    _, fingerprint, description = answer
     if before.excluded is not None:
-        return NoLongerExcluded(path, fingerprint)
+        return NoLongerExcluded(*answer)
     if not before.present:
-        return Reappeared(path, fingerprint)
+        return Reappeared(*answer)
     if fingerprint.sha256 != before.sha256:
-        return Changed(path, fingerprint)
+        return Changed(*answer)
+    if description.metadata_hash != before.metadata_hash:
+        return Redescribed(*answer)
+    if new_headers and description.payload_sha256 != before.payload_sha256:
+        return Redescribed(*answer)
+    if description.basis != before.basis:
+        return Touched(*answer)
     # That an unchanged file was read again is worth recording only when it saves the next reading.
-    return Touched(path, fingerprint) if _proves(fingerprint.mtime_ns, fingerprint.taken_at_us) else None
+    return Touched(*answer) if proves(fingerprint.mtime_ns, fingerprint.taken_at_us) else None
 
 
 def _moves(
@@ -295,7 +340,7 @@ def _moves(
         for path in olds:
             at_inode[known[path].device, known[path].inode].append(path)
         inodes = Counter((read.fingerprint.device, read.fingerprint.inode) for read in arrivals)
-        for path, fingerprint in arrivals:
+        for path, fingerprint, _ in arrivals:
             inode = (fingerprint.device, fingerprint.inode)
             if inodes[inode] == 1 and len(at_inode[inode]) == 1:
                 pairs[path] = at_inode[inode][0]

@@ -66,15 +66,18 @@ class NotRegular(FileProblem):
 class NotIndexable(FileProblem):
     """It can be read, and its size or content says that it is not to be indexed.
 
-    ``size_bytes`` and ``mtime_ns`` are those of the file that was looked at.
+    ``size_bytes`` and ``mtime_ns`` are those of the file that was looked at, ``basis`` that of its description.
     """
 
-    def __init__(self, path: LibraryPath, reason: Exclusion, detail: str, size_bytes: int, mtime_ns: int) -> None:
+    def __init__(
+        self, path: LibraryPath, reason: Exclusion, detail: str, size_bytes: int, mtime_ns: int, basis: str = ""
+    ) -> None:
         super().__init__(path, detail)
         self.reason = reason
         self.detail = detail
         self.size_bytes = size_bytes
         self.mtime_ns = mtime_ns
+        self.basis = basis
 
 
 class NoRoomForCopy(FileProblem):

@@ -111,6 +111,25 @@ def _read(descriptor: int, path: LibraryPath, now_us: int, sink_for: Callable[[i
     )
 
 
+def read_small(root: Path, path: LibraryPath, bytes_max: int) -> tuple[bytes, os.stat_result]:
+    """The first *bytes_max* bytes of a file of this program's own making or reading, and its status.
+
+    Raises as `read_once`, but refuses no content.
+    """
+    with _opened(root, path) as descriptor:
+        try:
+            before = os.fstat(descriptor)
+            text = b""
+            while len(text) < bytes_max and (block := os.read(descriptor, bytes_max - len(text))):
+                text += block
+            after = os.fstat(descriptor)
+        except OSError as error:
+            raise ReadFailed(path, f"reading failed: {error.strerror}; run again when the disk answers") from error
+    if _identity(before) != _identity(after):
+        raise ChangedWhileRead(path, "changed while it was being read; it is looked at again by the next scan")
+    return text, after
+
+
 def _identity(status: os.stat_result) -> tuple[int, ...]:
     """What must not change while a file is read.  The change time also catches a writer that puts the mtime back."""
     return (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)

@@ -9,13 +9,15 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Final
 
 import msgspec
 
 from objlib_fsm.core.paths import LibraryPath
 from objlib_fsm.library.compare import Answer, Finding, Read, Refused, Survey, conclude, sort_out
+from objlib_fsm.library.describing import hash_and_describe
 from objlib_fsm.library.errors import FileProblem, FileUnreadable, NotIndexable, RootEmpty, shown
-from objlib_fsm.library.reading import hash_file
+from objlib_fsm.library.metadata import Describer
 from objlib_fsm.library.values import Exclusion, Found, Known, Trouble, Twins
 from objlib_fsm.library.walk import Walk
 
@@ -44,31 +46,44 @@ class ScanResult(msgspec.Struct, frozen=True):
     twins: list[Twins]
 
 
+PLAIN: Final = Describer()
+"""No rules by path."""
+
+
 def look(
-    root: Path, known: Mapping[LibraryPath, Known], own_paths: Iterable[Path] = (), ignore: Sequence[str] = ()
+    root: Path,
+    known: Mapping[LibraryPath, Known],
+    own_paths: Iterable[Path] = (),
+    ignore: Sequence[str] = (),
+    describer: Describer = PLAIN,
+    *,
+    reread: bool = False,
 ) -> tuple[Survey, Overview]:
     """Walks the library and settles what names, sizes and times can settle.  Reads no file but ignore files.
 
     ``own_paths``: the log, the emulator's data, whatever else of this program may lie inside the library.  ``ignore``:
     patterns that stand, as it were, at the top of the root's ``.objlibignore``.  Raises `ScanRefused` when the library
-    as a whole cannot be trusted now.
+    as a whole cannot be trusted now.  With ``reread`` every file is to be read.
     """
-    walk = Walk(root, own_paths, known, ignore)
-    survey = sort_out(walk, known, walk.unseen, walk.pruned)
+    walk = Walk(root, own_paths, known, ignore, sidecars=describer.rules.sidecars)
+    survey = sort_out(walk, known, walk.unseen, walk.pruned, describer.basis, reread=reread)
     if walk.entries == 0:
         _check_mount(root, walk.root_device, known)
     return survey, Overview(walk.left_out, walk.troubles, walk.twins)
 
 
-def read(root: Path, found: Found, now_us: int) -> Answer:
+def read(root: Path, found: Found, now_us: int, describer: Describer = PLAIN) -> Answer:
     """Reads one file that `look` could not settle.  May run in any thread; raises only `RootMissing`.
 
     ``now_us`` is the wall clock now or earlier, the same for all files of a scan.
     """
     try:
-        return Read(found.path, hash_file(root, found.path, now_us))
-    except NotIndexable as refusal:
-        return Refused(found.path, refusal.reason, refusal.detail, refusal.size_bytes, refusal.mtime_ns)
+        look_for_sidecar = found.sidecar is not None
+        return Read(
+            found.path, *hash_and_describe(root, found.path, now_us, describer, look_for_sidecar=look_for_sidecar)
+        )
+    except NotIndexable as no:
+        return Refused(found.path, no.reason, no.detail, no.size_bytes, no.mtime_ns, no.basis)
     except FileUnreadable as problem:
         return Refused(found.path, Exclusion.UNREADABLE, problem.why)
     except FileProblem as problem:
@@ -81,11 +96,14 @@ def scan(
     now_us: int,
     own_paths: Iterable[Path] = (),
     ignore: Sequence[str] = (),
+    describer: Describer = PLAIN,
+    *,
+    new_headers: bool = False,
 ) -> ScanResult:
     """The whole scan in the calling thread.  ``now_us`` is the wall clock before it begins.  Raises `ScanRefused`."""
-    survey, overview = look(root, known, own_paths, ignore)
-    answers = (read(root, found, now_us) for found in survey.to_read)
-    conclusion = conclude(survey, answers, known, now_us)
+    survey, overview = look(root, known, own_paths, ignore, describer, reread=new_headers)
+    answers = (read(root, found, now_us, describer) for found in survey.to_read)
+    conclusion = conclude(survey, answers, known, now_us, new_headers=new_headers)
     return ScanResult(
         findings=conclusion.findings,
         unchanged=conclusion.unchanged,

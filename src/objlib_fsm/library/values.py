@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -29,6 +29,8 @@ class Exclusion(enum.StrEnum):
     BINARY = "binary"
     MISNAMED = "misnamed"
     PRIVATE_KEY = "private_key"
+    METADATA = "metadata"
+    SIDECAR = "sidecar"
     OWN = "own"
     HIDDEN = "hidden"
     SECRET = "secret"  # noqa: S105  (a word, not a secret)
@@ -63,20 +65,32 @@ _TEXTS: Final = {
     Exclusion.BINARY: "binary content where text was expected",
     Exclusion.MISNAMED: "content that is not of the type its name says",
     Exclusion.PRIVATE_KEY: "holds a private key",
+    Exclusion.METADATA: "metadata that cannot be sent",
+    Exclusion.SIDECAR: "metadata of another file (NAME.meta.json)",
     Exclusion.OWN: "a file of this program",
     Exclusion.HIDDEN: "hidden (its name, or that of its folder, begins with a dot)",
     Exclusion.SECRET: "looks like a key or a password file",
     Exclusion.IGNORED: "ignored by a rule in .gitignore or .objlibignore",
 }
-_SILENT: Final = frozenset({Exclusion.OWN, Exclusion.HIDDEN, Exclusion.SECRET, Exclusion.IGNORED})
-_FROM_CONTENT: Final = frozenset({Exclusion.BLANK, Exclusion.BINARY, Exclusion.MISNAMED, Exclusion.PRIVATE_KEY})
+_SILENT: Final = frozenset({Exclusion.SIDECAR, Exclusion.OWN, Exclusion.HIDDEN, Exclusion.SECRET, Exclusion.IGNORED})
+_FROM_CONTENT: Final = frozenset(
+    {Exclusion.BLANK, Exclusion.BINARY, Exclusion.MISNAMED, Exclusion.PRIVATE_KEY, Exclusion.METADATA}
+)
+
+
+class Sidecar(NamedTuple):
+    """A sidecar file as it was seen: enough to notice that it is another."""
+
+    size_bytes: int
+    mtime_ns: int
 
 
 class Found(msgspec.Struct, frozen=True, gc=False):
     """A file that may be indexed, as the walk saw it.
 
     ``mtime_ns`` is UTC in nanoseconds since 1970 and may be negative.  ``mime_type`` is "" when the name does not
-    tell and the content must.  ``inode`` and ``device`` can exceed 63 bits on some file systems.
+    tell and the content must.  ``inode`` and ``device`` can exceed 63 bits on some file systems.  ``sidecar`` is what
+    the walk saw of its ``NAME.meta.json``.
     """
 
     path: LibraryPath
@@ -85,6 +99,7 @@ class Found(msgspec.Struct, frozen=True, gc=False):
     inode: int
     device: int
     mime_type: str
+    sidecar: Sidecar | None = None
 
 
 class Excluded(msgspec.Struct, frozen=True, gc=False):
@@ -117,7 +132,8 @@ class Known(msgspec.Struct, frozen=True, gc=False):
 
     Of a file once fingerprinted: the fields of that `Fingerprint`.  ``excluded`` with its reason while the file is
     left out; for a reason from its content ``size_bytes``, ``mtime_ns`` and ``taken_at_us`` are those of that
-    reading, and ``sha256`` is "".  ``present`` is whether it was there when last seen.
+    reading, and ``sha256`` is "".  ``present`` is whether it was there when last seen.  ``basis``, ``metadata_hash``
+    and ``payload_sha256`` (with a header only) are of its description.
     """
 
     size_bytes: int = 0
@@ -128,6 +144,9 @@ class Known(msgspec.Struct, frozen=True, gc=False):
     device: int = 0
     excluded: Exclusion | None = None
     present: bool = True
+    basis: str = ""
+    metadata_hash: str = ""
+    payload_sha256: str = ""
 
 
 class Trouble(msgspec.Struct, frozen=True, gc=False):

@@ -16,18 +16,22 @@ from collections.abc import Container, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
+import msgspec
+
 from objlib_fsm.core.paths import LibraryPath, part_text
 from objlib_fsm.library import mime
 from objlib_fsm.library.errors import RootMissing, RootUnreadable, shown
 from objlib_fsm.library.ignore import Rules
 from objlib_fsm.library.names import GIT_IGNORE, OWN_FOLDER, OWN_IGNORE, OWN_SETTINGS, is_secret
-from objlib_fsm.library.values import FILE_BYTES_MAX, Excluded, Exclusion, Found, Trouble, Twins
+from objlib_fsm.library.sources import SIDECAR_SUFFIX
+from objlib_fsm.library.values import FILE_BYTES_MAX, Excluded, Exclusion, Found, Sidecar, Trouble, Twins
 
 IGNORE_FILE_BYTES_MAX: Final = 4_194_304
 """About 200,000 patterns.  A larger file is no list of patterns, and compiling it would take minutes."""
 
 _SQLITE_COMPANIONS: Final = (b"", b"-wal", b"-shm", b"-journal")
 _DOT: Final = ord(".")
+_SIDECAR_TEXT: Final = SIDECAR_SUFFIX.decode()
 _READ_IGNORE: Final = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
 
 
@@ -67,10 +71,12 @@ class Walk:
         own_paths: Iterable[Path] = (),
         known: Container[str] = frozenset(),
         ignore: Sequence[str] = (),
+        *,
+        sidecars: bool = True,
     ) -> None:
         """``own_paths`` are files and folders of this program, left out wherever they are (of a SQLite file also its
         companions); ``known`` are the paths whose exclusion by a rule is to be reported; ``ignore`` are patterns
-        that the root's ``.objlibignore`` may overrule.
+        that the root's ``.objlibignore`` may overrule; with ``sidecars``, ``NAME.meta.json`` describes ``NAME``.
 
         Raises `RootMissing` and `RootUnreadable`.
         """
@@ -80,6 +86,7 @@ class Walk:
         self._own = frozenset(os.path.realpath(os.fsencode(p)) + end for p in own_paths for end in _SQLITE_COMPANIONS)
         self._own_folders = frozenset(os.path.dirname(path) for path in self._own)
         self._known = known
+        self._sidecars = sidecars
         self._settings = Rules("\n".join(ignore).encode("utf-8", "surrogateescape"))
         self.unseen: set[str] = set()
         self.pruned: dict[str, Exclusion] = {}
@@ -107,6 +114,8 @@ class Walk:
         prefix = folder.text
         scopes = folder.own + folder.git
         holds_own = folder.absolute in self._own_folders
+        found: list[Found] = []
+        sidecars: dict[LibraryPath, Sidecar] = {}
         for entry in listing:
             self.entries += 1
             name: bytes = entry.name
@@ -115,6 +124,10 @@ class Walk:
             path = LibraryPath(prefix + part_text(name))
             if reason is not None:
                 self.left_out[reason] += 1
+                if reason is Exclusion.SIDECAR:
+                    status = entry.stat(follow_symlinks=False)
+                    of = LibraryPath(path.removesuffix(_SIDECAR_TEXT))
+                    sidecars[of] = Sidecar(status.st_size, status.st_mtime_ns)
                 if is_folder:
                     self.pruned[path] = reason
                 elif path in self._known:
@@ -126,8 +139,13 @@ class Walk:
                 waiting.append(_Folder(entry.path, folder.relative + name + b"/", path + "/", folder.own, folder.git))
                 continue
             seen = self._file(entry, path)
-            if seen is not None:
+            if type(seen) is Found:
+                found.append(seen)
+            elif seen is not None:
                 yield seen
+        for file in found:  # Only now: a folder is listed in any order, a file perhaps before what describes it.
+            described = sidecars.get(file.path) if sidecars else None
+            yield file if described is None else msgspec.structs.replace(file, sidecar=described)
 
     def _reason_by_name(
         self, entry: os.DirEntry[bytes], is_folder: bool, scopes: tuple[_Scope, ...], relative: bytes, holds_own: bool
@@ -145,6 +163,8 @@ class Walk:
             return Exclusion.IGNORED
         if not is_folder and is_secret(name.lower(), mime.extension_of(name)):
             return Exclusion.SECRET
+        if self._sidecars and name.endswith(SIDECAR_SUFFIX) and entry.is_file(follow_symlinks=False):
+            return Exclusion.SIDECAR
         return None
 
     def _file(self, entry: os.DirEntry[bytes], path: LibraryPath) -> Found | Excluded | None:
