@@ -1,4 +1,4 @@
-"""What is said of a file goes with its document; what changes of it replaces the document, and nothing is sent twice."""
+"""What is said of a file goes with its document; a change of it replaces the document and sends no byte twice."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from objlib_fsm.core.decide import Tell
 from objlib_fsm.emulator.documents import metadata_values
 from objlib_fsm.engine import session as s
 from objlib_fsm.engine.journal import Journal
+from objlib_fsm.engine.progress import Progress
+from objlib_fsm.engine.runner import Stop
 from objlib_fsm.library.metadata import PathRule, Rules
 from tests.support.virtual_time import run_virtual
 from tests.support.world import World, world
@@ -30,8 +32,8 @@ def in_world(tmp_path: Path, story: Callable[[World], Awaitable[None]]) -> None:
 
 async def metadata(w: World) -> dict[str, dict[str, Any]]:
     """What each document of the store carries besides our own keys, by path."""
-    found = {}
-    streams = {record.stream: record.path for record in w.records().values()}
+    found: dict[str, dict[str, Any]] = {}
+    streams: dict[str, str] = {record.stream: record.path for record in w.records().values()}
     async with w.remote() as remote:
         documents = remote._stores.documents  # type: ignore[attr-defined]
         log = w.open()
@@ -206,7 +208,7 @@ def test_a_file_changed_between_scan_and_upload_takes_its_new_front_matter_along
         path.write_text("---\ncourse: Ethics\n---\nText.\n")
         async with s.Session(shell) as session:
             await session.run(
-                s.Service(w.remote, "test", w.pace), s.Options(), s.Progress(w.notices.append), s.Stop(), w.library
+                s.Service(w.remote, "test", w.pace), s.Options(), Progress(w.notices.append), Stop(), w.library
             )
         log.close()
         assert (await metadata(w))["a.md"] == {"course": "Ethics"}

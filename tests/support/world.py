@@ -19,6 +19,7 @@ from objlib_fsm.emulator.settings import Settings
 from objlib_fsm.engine import session as s
 from objlib_fsm.engine.progress import Progress
 from objlib_fsm.engine.runner import Stop
+from objlib_fsm.library.metadata import DEFAULT_RULES
 from objlib_fsm.log import lease, replay
 from objlib_fsm.log.file import LogFile, open_log
 from objlib_fsm.remote.gemini import GeminiRemote
@@ -98,14 +99,22 @@ class World:
         finally:
             await remote.aclose()
 
-    async def run(self, stop: Stop | None = None, **options: Any) -> s.Summary:
+    async def run(self, stop: Stop | None = None, *, new_headers: bool = False, **options: Any) -> s.Summary:
         """Scan and run once."""
         log = self.open()
         shell = self.shell(log, short_id(self._random.randbytes(10)))
         shell = msgspec.structs.replace(shell, run=log.run)
         try:
             async with s.Session(shell) as session:
-                await s.scan(session.journal, shell, self.library, [self.folder / ".objlib"])
+                rules = options.get("metadata", DEFAULT_RULES)
+                await s.scan(
+                    session.journal,
+                    shell,
+                    self.library,
+                    [self.folder / ".objlib"],
+                    rules=rules,
+                    new_headers=new_headers,
+                )
                 return await session.run(
                     s.Service(self.remote, "test", self.pace),
                     s.Options(**options),
@@ -116,10 +125,10 @@ class World:
         finally:
             log.close()
 
-    async def run_until_done(self, runs: int = 20) -> s.Summary:
+    async def run_until_done(self, runs: int = 20, **wishes: Any) -> s.Summary:
         """Run again when the run says so, at the time it says."""
         for _ in range(runs):
-            summary = await self.run()
+            summary = await self.run(**wishes)
             if summary.exit_code != s.LATER_EXIT:
                 return summary
             if summary.next_due_us is not None:

@@ -97,5 +97,9 @@ def _value(effective: Effective, name: str) -> Any:
 
 
 def _toml(value: Any) -> str:
-    """A value as TOML has it; JSON's strings, numbers, truth values and lists of them are the same there."""
+    """A value as TOML has it; JSON's strings, numbers and truth values are the same there."""
+    if isinstance(value, dict):
+        return "{ " + ", ".join(f"{key} = {_toml(item)}" for key, item in value.items()) + " }"
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(_toml, value))}]"
     return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")

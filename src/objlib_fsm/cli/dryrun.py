@@ -20,8 +20,9 @@ from objlib_fsm.core.policy import FAILURES_MAX
 from objlib_fsm.core.table import State
 from objlib_fsm.engine.scanning import known_files
 from objlib_fsm.library import compare as c
+from objlib_fsm.library.metadata import Describer
 from objlib_fsm.library.scan import ScanResult, scan
-from objlib_fsm.library.values import Exclusion
+from objlib_fsm.library.values import KEPT
 
 if TYPE_CHECKING:
     from objlib_fsm.log.sqlite import SqliteReader
@@ -35,14 +36,20 @@ def dry_run(inv: Invocation, wish: Wish, choice: Choice, root: Path, log: Path) 
     with contextlib.ExitStack() as stack:
         reader = stack.enter_context(reading(inv)) if log.exists() else None
         known = known_files(reader) if reader else {}
-        found = scan(root, known, now_us, own_paths(log), inv.settings.ignore)
+        describer = Describer(inv.settings.metadata)
+        ignore = inv.settings.ignore
+        found = scan(root, known, now_us, own_paths(log), ignore, describer, new_headers=wish.new_headers)
         sizes = _waiting(reader, wish.retry_failed) if reader else {}
         pruned = _pruned(inv, reader, found, now_us) if reader and wish.prune else None
     for finding in found.findings:
         match finding:
             case c.New(path, fingerprint) | c.Changed(path, fingerprint):
                 sizes[path] = fingerprint.size_bytes
-            case c.NoLongerExcluded(path, fingerprint) | c.Reappeared(path, fingerprint):
+            case (
+                c.NoLongerExcluded(path, fingerprint)
+                | c.Reappeared(path, fingerprint)
+                | c.Redescribed(path, fingerprint)
+            ):
                 sizes.setdefault(path, fingerprint.size_bytes)
             case c.Moved(path, old_path, _) if old_path in sizes:
                 sizes[path] = sizes.pop(old_path)
@@ -65,8 +72,7 @@ def _pruned(inv: Invocation, reader: SqliteReader, found: ScanResult, now_us: in
     away = {
         finding.path
         for finding in found.findings
-        if isinstance(finding, c.Vanished)
-        or (isinstance(finding, c.NowExcluded) and finding.reason is not Exclusion.UNREADABLE)
+        if isinstance(finding, c.Vanished) or (isinstance(finding, c.NowExcluded) and finding.reason not in KEPT)
     }
     back = {finding.old_path if isinstance(finding, c.Moved) else finding.path for finding in found.findings} - away
     return prune.message(prune.plan(inv.settings, reader, now_us, back, away), now_us)

@@ -13,7 +13,7 @@ from objlib_fsm.cli.render import count, iso
 from objlib_fsm.cli.safe import safe
 from objlib_fsm.core import events as e
 from objlib_fsm.engine.wishing import wish
-from objlib_fsm.library.values import Exclusion
+from objlib_fsm.library.values import KEPT
 
 if TYPE_CHECKING:
     from objlib_fsm.cli.options import Invocation
@@ -68,7 +68,7 @@ def _away_since_us(record: FileRecord) -> int | None:
         return None
     if not record.present:
         return record.missing_since_us
-    return record.excluded_since_us if record.excluded != Exclusion.UNREADABLE.value else None
+    return record.excluded_since_us if record.excluded not in KEPT else None
 
 
 async def prune(inv: Invocation, journal: Journal, log: SqliteReader, now_us: int, confirm: str | None) -> bool:

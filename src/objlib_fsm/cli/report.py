@@ -8,7 +8,7 @@ from objlib_fsm.cli import messages
 from objlib_fsm.cli.console import Console
 from objlib_fsm.cli.render import count, due, duration, iso_or_none, table
 from objlib_fsm.cli.safe import safe
-from objlib_fsm.library.values import Exclusion
+from objlib_fsm.library.values import KEPT, Exclusion
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -145,4 +145,4 @@ def shell_word(path: str) -> str:
 def unreadable(log: SqliteReader) -> list[str]:
     """Files that this user may not read, or whose metadata cannot be sent: wanted, and not indexed as they are."""
     query = "SELECT path FROM files WHERE standing = 1 AND json_extract(record, '$.excluded') IN (?, ?) ORDER BY path"
-    return [str(path) for (path,) in log.rows(query, (Exclusion.UNREADABLE, Exclusion.METADATA))]
+    return [str(path) for (path,) in log.rows(query, tuple(KEPT))]

@@ -53,6 +53,7 @@ class Wish:
     confirm: str | None = None
     retry_failed: bool = False
     wait: bool = False
+    new_headers: bool = False
 
 
 @shared(service=True)
@@ -93,6 +94,9 @@ def command(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would be sent, and change nothing.", show_default=False)
     ] = False,
+    new_headers: Annotated[
+        bool, typer.Option("--new-headers", help="Send files whose header has become another.", show_default=False)
+    ] = False,
     retry_failed: Annotated[
         bool, typer.Option("--retry-failed", help="Try failed files again, unless parked.", show_default=False)
     ] = False,
@@ -126,4 +130,5 @@ def command(
         missing_days=missing_days,
         max_delete=max_delete,
     )
-    return carry_out(inv, Wish(library, limit, yes, dry_run, prune, confirm, retry_failed, wait))
+    wish = Wish(library, limit, yes, dry_run, prune, confirm, retry_failed, wait, new_headers)
+    return carry_out(inv, wish)

@@ -103,7 +103,16 @@ class _Work:
         async with Session(shell, held=self._held if self.wish.wait else None) as session:
             service = self._service()
             with self._scan_progress() as told:
-                scanned = await scan(session.journal, shell, self.root, own_paths(self.log), told, self.settings.ignore)
+                scanned = await scan(
+                    session.journal,
+                    shell,
+                    self.root,
+                    own_paths(self.log),
+                    told,
+                    self.settings.ignore,
+                    self.settings.metadata,
+                    new_headers=self.wish.new_headers,
+                )
             if self.inv.json:
                 self._tell(scan_message(scanned, self.root, 0))
             for line in scan_lines(scanned):
@@ -126,6 +135,7 @@ class _Work:
                 batch_size=self.settings.batch_size,
                 limit=self.wish.limit,
                 waits=self.settings.waits,
+                metadata=self.settings.metadata,
                 recovery_limit_s=self.settings.recovery_limit_s,
             )
             self.ender.drain = self._drain

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import anyio
@@ -12,6 +11,7 @@ from objlib_fsm.cli.exitcodes import ExitCode
 from objlib_fsm.cli.options import Invocation, NotThere
 from objlib_fsm.cli.place import library_root, log_path, own_paths, reading, remembered_root
 from objlib_fsm.cli.report import scan_lines, scan_message, unreadable
+from objlib_fsm.cli.settings import Settings
 from objlib_fsm.cli.shell import opened_shell
 from objlib_fsm.cli.signals import Ender
 from objlib_fsm.engine.journal import Journal
@@ -21,7 +21,7 @@ from objlib_fsm.engine.session import scan
 
 def carry_out(inv: Invocation, library: Path | None) -> ExitCode:
     """Scan the folder; the exit code."""
-    log, ignore = log_path(inv), inv.settings.ignore
+    log, settings = log_path(inv), inv.settings
     remembered = None
     if log.exists():
         with reading(inv) as reader:
@@ -29,10 +29,10 @@ def carry_out(inv: Invocation, library: Path | None) -> ExitCode:
     root = library_root(library, remembered, log)
     if not root.is_dir():
         raise NotThere(f"{root}: there is no such folder", "is its disk mounted? Otherwise name the library")
-    return anyio.run(_scan, inv, root, log, ignore)
+    return anyio.run(_scan, inv, root, log, settings)
 
 
-async def _scan(inv: Invocation, root: Path, log: Path, ignore: Sequence[str]) -> ExitCode:
+async def _scan(inv: Invocation, root: Path, log: Path, settings: Settings) -> ExitCode:
     console, scanned, error = inv.console, None, None
     ender = Ender(console)
     with opened_shell(log, "scan") as shell:
@@ -41,7 +41,8 @@ async def _scan(inv: Invocation, root: Path, log: Path, ignore: Sequence[str]) -
             tasks.start_soon(ender.watch)
             with ender.scope:
                 try:
-                    scanned = await scan(journal, shell, root, own_paths(log), ignore=ignore)
+                    ignore, rules = settings.ignore, settings.metadata
+                    scanned = await scan(journal, shell, root, own_paths(log), ignore=ignore, rules=rules)
                 except Exception as raised:
                     error = raised
             tasks.cancel_scope.cancel()

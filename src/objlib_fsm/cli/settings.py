@@ -24,6 +24,7 @@ from objlib_fsm.cli.run import (
     POLLS_MAX,
 )
 from objlib_fsm.core.policy import Waits
+from objlib_fsm.library.metadata import DEFAULT_RULES, Rules
 
 USD_PER_MILLION_TOKENS: Final = 0.15
 """Indexing is billed at the price of gemini-embedding-001 (ai.google.dev, File Search, pricing)."""
@@ -86,6 +87,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         Meta(description="Patterns of files to leave out, as in `.objlibignore`, which wins over them."),
     ] = ()
     waits: Annotated[Waits, Meta(description="How long a run waits for the service, in seconds.")] = Waits()
+    metadata: Annotated[Rules, Meta(description="How files are described, for filters and for the text sent.")] = (
+        DEFAULT_RULES
+    )
     prices: Annotated[Prices, Meta(description="What the service charges, for estimates.")] = Prices()
 
 

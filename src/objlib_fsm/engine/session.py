@@ -31,7 +31,7 @@ from objlib_fsm.engine.scanning import Scanned, scan_library
 from objlib_fsm.engine.store import check_pin, get_or_create_store
 from objlib_fsm.engine.worker import Worker
 from objlib_fsm.library.metadata import DEFAULT_RULES, Describer, Rules
-from objlib_fsm.library.values import Exclusion
+from objlib_fsm.library.values import KEPT
 from objlib_fsm.log import lease
 from objlib_fsm.log.contract import Fenced
 from objlib_fsm.log.file import LogFile
@@ -299,7 +299,7 @@ class Session:
         log = self.shell.log
         tally = counts(log)
         query = "SELECT count(*) FROM files WHERE standing = 1 AND json_extract(record, '$.excluded') IN (?, ?)"
-        unreadable = int(log.rows(query, (Exclusion.UNREADABLE, Exclusion.METADATA))[0][0])
+        unreadable = int(log.rows(query, tuple(KEPT))[0][0])
         if stop.exit_code is not None:
             code = stop.exit_code
         elif stop.halted is not None:

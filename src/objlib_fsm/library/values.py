@@ -72,6 +72,10 @@ _TEXTS: Final = {
     Exclusion.SECRET: "looks like a key or a password file",
     Exclusion.IGNORED: "ignored by a rule in .gitignore or .objlibignore",
 }
+KEPT: Final = (Exclusion.UNREADABLE, Exclusion.METADATA)
+"""The file is wanted, and something that can be mended prevents it: a run says so with its exit code, and the document
+that the store has of it stays."""
+
 _SILENT: Final = frozenset({Exclusion.SIDECAR, Exclusion.OWN, Exclusion.HIDDEN, Exclusion.SECRET, Exclusion.IGNORED})
 _FROM_CONTENT: Final = frozenset(
     {Exclusion.BLANK, Exclusion.BINARY, Exclusion.MISNAMED, Exclusion.PRIVATE_KEY, Exclusion.METADATA}
