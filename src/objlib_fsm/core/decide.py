@@ -315,7 +315,7 @@ def _missing_raw(record: FileRecord, name: RawFileName, generation: int, now_us:
 def _missing_document(record: FileRecord, name: DocumentName, asked_at_us: int, now_us: int) -> e.Event:
     """Gone, unless it had been named so recently that the service may not have shown it yet."""
     known = next((d for d in record.documents if d.name == name), None)
-    fresh = known is not None and not policy.is_ahead(known.seen_at_us, asked_at_us)
+    fresh = known is not None and not policy.is_ahead(known.seen_at_us, now_us)
     if fresh and known is not None and asked_at_us < policy.after_s(known.seen_at_us, policy.SETTLE_S):
         failure = Failure(Outcome.UNAVAILABLE, Reason.GONE, f"{name} is not shown yet")
         return _failed(record, EventId(""), Call.LOOK_UP_DOCUMENT, failure, now_us)
