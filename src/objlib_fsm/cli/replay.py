@@ -48,10 +48,13 @@ def command(
     """Rebuild, compare, and put in place."""
     from objlib_fsm.cli.place import log_path
     from objlib_fsm.log.replay import check_pages, projection_drift, put_in_place, rebuild
-    from objlib_fsm.log.sqlite import SqliteReader, open_for_reading, open_for_writing
+    from objlib_fsm.log.sqlite import SqliteReader, go_on_without_wal, open_for_reading, open_for_writing
 
     path = log_path(inv)
     check = check or as_of is not None
+    if not check and go_on_without_wal(path):
+        inv.console.say(f"{path}-wal was removed: what was recorded last is lost, the events that are left go on")
+        inv.console.say("next: objlib-fsm store-sync compares them with the store")
     log = SqliteReader(open_for_reading(path) if check else open_for_writing(path), path)
     try:
         with log.snapshot():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -31,6 +32,9 @@ wait is the most frequent complaint about programs that use SQLite."""
 
 _WAL_RETRY_S: Final = 0.01
 """Between two attempts to make a new log a write-ahead log; the other process needs milliseconds."""
+
+_IN_USE_BYTE: Final = 128
+"""``UNIX_SHM_DMS`` of SQLite's os_unix.c."""
 
 FILE_MODE: Final = 0o600
 FOLDER_MODE: Final = 0o700
@@ -189,6 +193,52 @@ def create(path: Path) -> None:
         ) from error
 
 
+def wal_is_missing(path: Path) -> bool:
+    """Whether the write-ahead log was removed from a log that was not closed in good order.
+
+    SQLite makes ``-wal`` before ``-shm`` and removes it after, so the second never stands alone by itself.  Looked at
+    twice, because another process may be closing or opening the log just now.
+    """
+    index, beside = (path.with_name(path.name + end) for end in ("-shm", "-wal"))
+    return all(index.exists() and not beside.exists() for _ in range(2))
+
+
+def _nothing_was_removed(path: Path) -> None:
+    """Raises `LogBusy` when a process still has the removed write-ahead log open, else `LogDamaged`."""
+    if not wal_is_missing(path):
+        return
+    if _in_use(path):
+        raise LogBusy(
+            f"{path}-wal was removed while a process is using the log",
+            "end that process with Ctrl-C: it still has these events, and writes them into the log when it ends",
+        )
+    raise LogDamaged(
+        f"{path}-wal was removed: the events recorded last are missing",
+        "put that file back; if it is lost, `objlib-fsm replay` goes on with the events that are left, and "
+        "`objlib-fsm store-sync` compares them with the store",
+    )
+
+
+def _in_use(path: Path) -> bool:
+    """Whether a process has the log open: each connection holds a shared lock on a byte of ``-shm``."""
+    with open(path.with_name(path.name + "-shm"), "r+b") as index:
+        try:
+            fcntl.lockf(index, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, _IN_USE_BYTE)
+        except OSError:
+            return True
+    return False
+
+
+def go_on_without_wal(path: Path) -> bool:
+    """Accept that a removed write-ahead log is lost; whether there was one.  Raises `LogBusy` while it is not."""
+    if not wal_is_missing(path):
+        return False
+    with contextlib.suppress(LogDamaged):
+        _nothing_was_removed(path)
+    path.with_name(path.name + "-shm").unlink(missing_ok=True)
+    return True
+
+
 def sync_folder(folder: Path) -> None:
     """Have the names in a folder outlive a power cut.  Raises `OSError`."""
     handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -204,6 +254,7 @@ def open_for_writing(path: Path) -> apsw.Connection:
     Raises `LogError`.
     """
     _must_be_there(path)
+    _nothing_was_removed(path)
     with explained(path):
         connection = connect(path)
         with _closed_on_error(connection):
@@ -235,10 +286,12 @@ def _use_write_ahead_log(connection: apsw.Connection, path: Path) -> None:
 def open_for_reading(path: Path) -> apsw.Connection:
     """A connection that cannot write.  Raises `LogError`."""
     _must_be_there(path)
+    _nothing_was_removed(path)
     with explained(path):
         connection = connect(path, read_only=True)
         with _closed_on_error(connection):
-            _check_identity(connection, path)
+            if not _check_identity(connection, path):
+                raise NoLog(f"{path}: there is nothing in this file", "run `objlib-fsm run LIBRARY` to begin a log")
             if connection.pragma("user_version") >= migrations()[-1].number:
                 return connection
         shut(connection)
@@ -255,7 +308,8 @@ def _must_be_there(path: Path) -> None:
         raise LogUnavailable(f"{path}: {error.strerror}", _PERMISSION_HINT) from error
 
 
-def _check_identity(connection: apsw.Connection, path: Path) -> None:
+def _check_identity(connection: apsw.Connection, path: Path) -> bool:
+    """Whether it is a log; False for an empty file.  Raises `LogError` for anything else."""
     connection.execute("BEGIN")  # One moment: another process may be making the log just now.
     try:
         application_id, version = connection.pragma("application_id"), connection.pragma("user_version")
@@ -264,7 +318,7 @@ def _check_identity(connection: apsw.Connection, path: Path) -> None:
         connection.execute("COMMIT")
     newest = migrations()[-1].number
     if application_id == 0 and version == 0 and tables == 0:
-        return
+        return False
     if application_id != APPLICATION_ID:
         raise LogDamaged(f"{path}: this is a database of another program", "choose another file with --db")
     if version > newest:
@@ -272,6 +326,7 @@ def _check_identity(connection: apsw.Connection, path: Path) -> None:
             f"{path}: the log has format {version}, this program knows up to {newest}",
             "use the program's newest version",
         )
+    return True
 
 
 def migrate(connection: apsw.Connection, steps: Sequence[Migration]) -> None:
