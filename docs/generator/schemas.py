@@ -20,13 +20,14 @@ DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 
 WRITTEN_BY: Final = {
     "error": "every command with `--json`, when it could not do what it was asked for; also its exit code",
-    "summary": "`run --json`, the last line",
-    "run": "`run --json`, the first line",
-    "scan": "`scan --json`, and `run --json` after its scan",
-    "file": "`run --json`, for each file that is done or put off",
-    "batch_started": "`run --json`",
-    "batch_ended": "`run --json`",
-    "waiting": "`run --json`, when nothing can be done for a while",
+    "summary": "`run --json` and `watch --json`, the last line",
+    "run": "`run --json` and `watch --json`, the first line",
+    "scan": "`scan --json`, and `run --json` and `watch --json` after a scan",
+    "file": "`run --json` and `watch --json`, for each file that is done or put off",
+    "batch_started": "`run --json` and `watch --json`",
+    "batch_ended": "`run --json` and `watch --json`",
+    "waiting": "`run --json` and `watch --json`, when nothing can be done for a while",
+    "watching": "`watch --json`, when a round of work is over and it waits for changes",
     "prune": "`run --prune --json`, after the scan",
     "resumed_late": "`run --json`, when resumed work is not done in its time",
     "plan": "`run --dry-run --json`",
@@ -69,7 +70,7 @@ def page() -> str:
     return make_page(
         "JSON output",
         "Every command takes `--json`. Results go to stdout, one document on one line; everything else goes to "
-        "stderr. `run` writes several lines, each a document; the others write one.",
+        "stderr. `run` and `watch` write several lines, each a document; the others write one.",
         "Each document has a `type` and a `schema` number. Fields are only ever added; a program skips what it does "
         "not know. Times are ISO 8601 in UTC. File names are relative to the library's folder; a byte that is not "
         r"UTF-8 is written `\xNN` and a backslash `\\` (in JSON each backslash once more).",

@@ -190,7 +190,7 @@ def test_an_address_that_is_none(place: Place, url: str) -> None:
 
 
 def test_every_command_explains_itself_with_examples(place: Place) -> None:
-    names = ("run", "scan", "status", "audit", "retry", "forget", "track", "replay", "ask", "emulator")
+    names = ("run", "watch", "scan", "status", "audit", "retry", "forget", "track", "replay", "ask", "emulator")
     for command in ((), *((name,) for name in names)):
         done = place.ok(*command, "--help")
         text = done.out

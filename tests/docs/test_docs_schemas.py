@@ -67,22 +67,25 @@ def documents(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
         ("status", "--state", "lost"),
     ):
         found += run(folder, *arguments)
-    found += emulator(folder)
+    found += until(folder, "watching", "watch")
+    found += until(folder, "listening", "emulator", "--port", "0")
     found.append({"$log": str(folder / ".objlib" / "log.db")})
     return found
 
 
-def emulator(folder: Path) -> list[dict[str, Any]]:
-    """What the emulator says when it listens."""
-    command = [sys.executable, "-m", "objlib_fsm", "emulator", "--port", "0", "--json"]
+def until(folder: Path, last: str, *arguments: str) -> list[dict[str, Any]]:
+    """What a command that does not end by itself says, up to a document of that type."""
+    command = [sys.executable, "-m", "objlib_fsm", *arguments, "--json"]
+    said: list[dict[str, Any]] = []
     with subprocess.Popen(
         command, cwd=folder, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
     ) as process:
         assert process.stdout is not None
-        line = process.stdout.readline()
+        while not said or said[-1]["type"] != last:
+            said.append(json.loads(process.stdout.readline()))
         process.send_signal(signal.SIGTERM)
-        process.wait(30)
-    return [json.loads(line)]
+        process.communicate(timeout=30)
+    return said
 
 
 def test_documents_fit_their_schemas(documents: list[dict[str, Any]]) -> None:

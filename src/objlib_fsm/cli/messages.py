@@ -115,6 +115,16 @@ class Waiting(Message, frozen=True, kw_only=True, tag="waiting"):
     files: int
 
 
+class Watching(Message, frozen=True, kw_only=True, tag="watching"):
+    """A round of ``watch`` is over, and it waits for changes; ``put_off`` files are due at ``next_due_at`` or later."""
+
+    library: str
+    indexed: int
+    failed: int
+    put_off: int
+    next_due_at: str | None
+
+
 class Away(msgspec.Struct, frozen=True):
     """A file that is missing or left out, and since when."""
 
@@ -440,6 +450,7 @@ MESSAGES: Final = (
     BatchStarted,
     BatchEnded,
     Waiting,
+    Watching,
     Prune,
     ResumedLate,
     Plan,

@@ -29,6 +29,7 @@ from objlib_fsm.cli.signals import Ender
 from objlib_fsm.cli.status import causes
 from objlib_fsm.core.library_record import Lease
 from objlib_fsm.engine import progress as notices
+from objlib_fsm.engine.journal import Journal
 from objlib_fsm.engine.runner import Stop
 from objlib_fsm.engine.session import Options, Service, Session, Shell, Summary, counts, scan
 from objlib_fsm.engine.store import DEFAULT_DISPLAY_NAME
@@ -39,6 +40,17 @@ SCAN_TOLD_EVERY_S = 5.0
 
 def carry_out(inv: Invocation, wish: Wish) -> ExitCode:
     """Run as wished; the exit code."""
+    choice, root, log, ask = prepared(inv, wish)
+    if wish.dry_run:
+        return dry_run(inv, wish, choice, root, log)
+    return anyio.run(run_work, Work, inv, wish, choice, root, log, ask)
+
+
+def prepared(inv: Invocation, wish: Wish) -> tuple[Choice, Path, Path, bool]:
+    """Where the files go, the folder, the log, and whether somebody must be asked before the first file is sent.
+
+    Raises `WrongUse`, `LogError`.
+    """
     log = log_path(inv)
     remembered, pin, first = None, None, True
     if log.exists():
@@ -51,23 +63,24 @@ def carry_out(inv: Invocation, wish: Wish) -> ExitCode:
             "is its disk mounted? Otherwise name the library: objlib-fsm run LIBRARY",
         )
     choice = choose(inv, pin)
-    if wish.dry_run:
-        return dry_run(inv, wish, choice, root, log)
-    ask = first and not choice.local and not wish.yes
+    ask = first and not choice.local and not wish.yes and not wish.dry_run
     if ask and (sys.stdin is None or not sys.stdin.isatty()):
         raise WrongUse(
             "files of this library were never sent anywhere, and nobody can be asked here",
             "add --yes to send them, or look first: objlib-fsm run --dry-run",
         )
-    return anyio.run(_run, inv, wish, choice, root, log, ask)
+    return choice, root, log, ask
 
 
-async def _run(inv: Invocation, wish: Wish, choice: Choice, root: Path, log: Path, ask: bool) -> ExitCode:
+async def run_work(
+    work_of: type[Work], inv: Invocation, wish: Wish, choice: Choice, root: Path, log: Path, ask: bool
+) -> ExitCode:
+    """Do it, with signals and a summary."""
     console = inv.console
     ender = Ender(console)
     code: ExitCode | None = None
     with opened_shell(log, "run") as shell:
-        work = _Work(inv, wish, choice, root, log, shell, ender)
+        work = work_of(inv, wish, choice, root, log, shell, ender)
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(ender.watch)
             with ender.scope:
@@ -82,7 +95,7 @@ async def _run(inv: Invocation, wish: Wish, choice: Choice, root: Path, log: Pat
     return code
 
 
-class _Work:
+class Work:
     """One run, in the order of what happens."""
 
     def __init__(
@@ -98,58 +111,89 @@ class _Work:
 
     async def go(self, ask: bool) -> ExitCode:
         """Scan, ask when *ask*, and work."""
-        shell, console = self.shell, self.console
-        self._tell(messages.Started(library=str(self.root), log=str(self.log), backend=self.choice.name, run=shell.run))
-        async with Session(shell, held=self._held if self.wish.wait else None) as session:
-            service = self._service()
-            with self._scan_progress() as told:
-                scanned = await scan(
-                    session.journal,
-                    shell,
-                    self.root,
-                    own_paths(self.log),
-                    told,
-                    self.settings.ignore,
-                    self.settings.metadata,
-                    new_headers=self.wish.new_headers,
-                )
-            if self.inv.json:
-                self._tell(scan_message(scanned, self.root, 0))
-            for line in scan_lines(scanned):
-                console.say(line)
+        self.started()
+        async with Session(self.shell, held=self.held if self.wish.wait else None) as session:
+            service = self.service()
+            await self.look(session.journal, self.shell)
             if not await self._take_down(session):
-                console.say("nothing was deleted and nothing was sent")
+                self.console.say("nothing was deleted and nothing was sent")
                 return ExitCode.LATER
-            if ask:
-                price = self.settings.prices.usd_per_million_tokens
-                estimate = to_send(shell.log, self.wish.limit, self.choice.tier, price)
-                store = self.settings.store or DEFAULT_DISPLAY_NAME
-                if estimate.files and not await consent(console, self.choice, store, estimate):
-                    console.say("nothing was sent")
-                    return ExitCode.LATER
-            progress = notices.Progress(self._notice)
-            options = Options(
-                store=self.settings.store,
-                concurrency=self.settings.concurrency,
-                polls=self.settings.polls,
-                batch_size=self.settings.batch_size,
-                limit=self.wish.limit,
-                waits=self.settings.waits,
-                metadata=self.settings.metadata,
-                recovery_limit_s=self.settings.recovery_limit_s,
-            )
-            self.ender.drain = self._drain
-            async with anyio.create_task_group() as tasks:
-                tasks.start_soon(view_for(console, progress, shell.clock.monotonic).show)
-                try:
-                    self.summary = await session.run(service, options, progress, self.stop, self.root)
-                finally:
-                    tasks.cancel_scope.cancel()
+            if ask and not await self.agreed():
+                return ExitCode.LATER
+            self.ender.drain = self.drain
+            await self.work(session, service)
             self.ender.drain = None
         if self.stop.halted is not None:
-            problems.report(console, problems.problem_of(self.stop.halted))
+            problems.report(self.console, problems.problem_of(self.stop.halted))
         assert self.summary is not None
         return ExitCode(self.summary.exit_code)
+
+    def started(self) -> None:
+        """The first line for a program."""
+        self.tell(
+            messages.Started(library=str(self.root), log=str(self.log), backend=self.choice.name, run=self.shell.run)
+        )
+
+    def service(self) -> Service:
+        """Where the files go, and how fast: what earlier runs spent and learned is in the log."""
+        log, choice = self.shell.log, self.choice
+        return service_for(
+            self.console,
+            choice,
+            self.log,
+            learned=log.library().learned_of(choice.name, choice.tier),
+            spent_today=spent_today(log, choice.tier, self.shell.clock.now_us()),
+        )
+
+    async def look(self, journal: Journal, shell: Shell, *, quiet: bool = False) -> None:
+        """Scan; *quiet* tells nothing of a scan that found nothing.  Raises `ScanRefused`."""
+        with self._scan_progress() as told:
+            scanned = await scan(
+                journal,
+                shell,
+                self.root,
+                own_paths(self.log),
+                told,
+                self.settings.ignore,
+                self.settings.metadata,
+                new_headers=self.wish.new_headers,
+            )
+        if quiet and not scanned.recorded:
+            return
+        if self.inv.json:
+            self.tell(scan_message(scanned, self.root, 0))
+        for line in scan_lines(scanned):
+            self.console.say(line)
+
+    async def agreed(self) -> bool:
+        """Ask before anything leaves this machine for the first time."""
+        price = self.settings.prices.usd_per_million_tokens
+        estimate = to_send(self.shell.log, self.wish.limit, self.choice.tier, price)
+        store = self.settings.store or DEFAULT_DISPLAY_NAME
+        if estimate.files and not await consent(self.console, self.choice, store, estimate):
+            self.console.say("nothing was sent")
+            return False
+        return True
+
+    async def work(self, session: Session, service: Service) -> None:
+        """Work on every file that needs something, until all is done or due later."""
+        progress = notices.Progress(self._notice)
+        options = Options(
+            store=self.settings.store,
+            concurrency=self.settings.concurrency,
+            polls=self.settings.polls,
+            batch_size=self.settings.batch_size,
+            limit=self.wish.limit,
+            waits=self.settings.waits,
+            metadata=self.settings.metadata,
+            recovery_limit_s=self.settings.recovery_limit_s,
+        )
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(view_for(self.console, progress, self.shell.clock.monotonic).show)
+            try:
+                self.summary = await session.run(service, options, progress, self.stop, self.root)
+            finally:
+                tasks.cancel_scope.cancel()
 
     async def _take_down(self, session: Session) -> bool:
         """Record what this run is to do besides; False when the consent to it was refused."""
@@ -163,21 +207,12 @@ class _Work:
                 self.console.say(f"{count(parked, 'file')} parked after three runs; objlib-fsm retry brings them back")
         return True
 
-    def _held(self, lease: Lease) -> None:
+    def held(self, lease: Lease) -> None:
+        """Say who is at work while this waits for it."""
         self.console.say(f"waiting: {holder(lease)}")
 
-    def _service(self) -> Service:
-        """Where the files go, and how fast: what earlier runs spent and learned is in the log."""
-        log, choice = self.shell.log, self.choice
-        return service_for(
-            self.console,
-            choice,
-            self.log,
-            learned=log.library().learned_of(choice.name, choice.tier),
-            spent_today=spent_today(log, choice.tier, self.shell.clock.now_us()),
-        )
-
-    def _drain(self) -> None:
+    def drain(self) -> None:
+        """Begin nothing new."""
         self.stop.draining = True
         self.stop.exit_code = self.ender.code
 
@@ -198,25 +233,26 @@ class _Work:
             self.stop.draining = True
         match notice:
             case notices.FileChanged(path, state, cause):
-                self._tell(messages.File(file=path, state=state, cause=cause))
+                self.tell(messages.File(file=path, state=state, cause=cause))
             case notices.BatchBegan(batch, files):
-                self._tell(messages.BatchStarted(batch=batch, files=files))
+                self.tell(messages.BatchStarted(batch=batch, files=files))
             case notices.BatchDone(batch, files, succeeded, failed):
-                self._tell(messages.BatchEnded(batch=batch, files=files, succeeded=succeeded, failed=failed))
+                self.tell(messages.BatchEnded(batch=batch, files=files, succeeded=succeeded, failed=failed))
             case notices.Said(text):
                 self.console.say(safe(text))
             case notices.Waiting(until_us, files) if until_us != self._waiting_us:
                 self._waiting_us = until_us
                 self.console.say(f"waiting until {when(until_us)}: {files:,} due then or later")
-                self._tell(messages.Waiting(until=iso(until_us), files=files))
+                self.tell(messages.Waiting(until=iso(until_us), files=files))
             case notices.ResumedLate(files, example, limit_s):
                 self.console.say(
                     f"{count(files, 'file')} of an earlier run not done after {duration(limit_s)}, for example "
                     f"{safe(example)}: the run goes on, and comes back to them after the rest"
                 )
-                self._tell(messages.ResumedLate(files=files, example=example, hours=limit_s / 3_600))
+                self.tell(messages.ResumedLate(files=files, example=example, hours=limit_s / 3_600))
 
-    def _tell(self, message: messages.Message) -> None:
+    def tell(self, message: messages.Message) -> None:
+        """A JSON line for a program that asked for them."""
         if self.inv.json:
             self.console.result(messages.document(message))
 
@@ -244,7 +280,7 @@ class _Work:
             resumed_late=summary.resumed_late if summary else 0,
         )
         if self.inv.json:
-            self._tell(message)
+            self.tell(message)
             return
         next_due_us = summary.next_due_us if summary else None
         show_summary(self.console, message, next_due_us, self.shell.clock.now_us())
