@@ -21,6 +21,7 @@ from objlib_fsm.engine.journal import Journal
 from objlib_fsm.engine.lessons import Lessons
 from objlib_fsm.engine.progress import BatchBegan, BatchDone, FileChanged, Progress, ResumedLate, Waiting
 from objlib_fsm.engine.queue import NEVER_US, Place, Queue, Turn, place_of
+from objlib_fsm.engine.room import Room
 from objlib_fsm.engine.worker import Worker
 from objlib_fsm.log import lease
 from objlib_fsm.log.contract import Fenced, VersionConflict
@@ -96,6 +97,7 @@ class Runner:
         progress: Progress,
         stop: Stop,
         lessons: Lessons,
+        room: Room,
         *,
         run: str,
         epoch: int,
@@ -111,6 +113,7 @@ class Runner:
         self._progress = progress
         self._stop = stop
         self._lessons = lessons
+        self._room = room
         self._run = run
         self._epoch = epoch
         self._launching_max = 2 * concurrency
@@ -163,6 +166,8 @@ class Runner:
             self._changed = anyio.Event()
             self._unpark()
             self._set_back()
+            for stream in self._room.choose(self._journal.clock.now_us()):
+                self._take_up(stream)
             while self._may_launch():
                 stream = self._ready.pop()
                 self._active.add(stream)
@@ -357,15 +362,19 @@ class Runner:
             if head == self._position:
                 continue
             for stream in self._log.touched_by_others(self._position, self._run):
-                self._parked.pop(stream, None)
-                self._held.pop(stream, None)
-                if stream in self._active:
-                    self._again.add(stream)
-                elif stream not in self._ready:
-                    known = stream in self._admitted
-                    if not known:
-                        self._admitted.add(stream)
-                        self._progress.total += 1
-                    self._push(stream, Place(Turn.BEGUN if known else Turn.NEW))
+                self._take_up(stream)
             self._position = head
             self._changed.set()
+
+    def _take_up(self, stream: StreamId) -> None:
+        """Something new is known of the file, or wanted from it: look at it again."""
+        self._parked.pop(stream, None)
+        self._held.pop(stream, None)
+        if stream in self._active:
+            self._again.add(stream)
+        elif stream not in self._ready:
+            known = stream in self._admitted
+            if not known:
+                self._admitted.add(stream)
+                self._progress.total += 1
+            self._push(stream, Place(Turn.BEGUN if known else Turn.NEW))

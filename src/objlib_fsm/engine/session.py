@@ -26,6 +26,7 @@ from objlib_fsm.engine.listing import SharedListing
 from objlib_fsm.engine.perform import Performer
 from objlib_fsm.engine.progress import Progress, Said
 from objlib_fsm.engine.reconcile import Reconciler, known_documents
+from objlib_fsm.engine.room import ROOM_BYTES, Room
 from objlib_fsm.engine.runner import RECOVERY_LIMIT_S, Ended, Runner, Stop
 from objlib_fsm.engine.scanning import Scanned, scan_library
 from objlib_fsm.engine.store import check_pin, get_or_create_store
@@ -74,6 +75,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     waits: Waits = Waits()
     recovery_limit_s: float = RECOVERY_LIMIT_S
     metadata: Rules = DEFAULT_RULES
+    room_bytes: int = ROOM_BYTES
 
 
 class Service(msgspec.Struct, frozen=True):
@@ -261,6 +263,7 @@ class Session:
             options.waits,
         )
         _attach(pace, options.concurrency, progress, stop)
+        room = Room(s.log, options.room_bytes)
         worker = Worker(
             self.journal,
             performer,
@@ -273,6 +276,7 @@ class Session:
             progress,
             s.run_sync,
             stop,
+            room,
             Describer(options.metadata),
         )
         lessons = Lessons(self.journal, pace, service)
@@ -283,6 +287,7 @@ class Session:
             progress,
             stop,
             lessons,
+            room,
             run=s.run,
             epoch=self.epoch,
             concurrency=options.concurrency,

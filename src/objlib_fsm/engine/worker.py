@@ -17,6 +17,7 @@ from objlib_fsm.engine.errors import Halted, StoreProblem
 from objlib_fsm.engine.journal import Journal, Moved
 from objlib_fsm.engine.perform import Pace, Performer, Reports
 from objlib_fsm.engine.progress import Progress
+from objlib_fsm.engine.room import Room
 from objlib_fsm.engine.scanning import events_of
 from objlib_fsm.library import compare as c
 from objlib_fsm.library.describing import hash_and_describe
@@ -73,6 +74,7 @@ class Worker:
         progress: Progress,
         run_sync: RunSync,
         stopping: Callable[[], bool],
+        room: Room,
         describer: Describer = PLAIN,
     ) -> None:
         self._journal = journal
@@ -86,6 +88,7 @@ class Worker:
         self._progress = progress
         self._run_sync = run_sync
         self._stopping = stopping
+        self._room = room
         self._describer = describer
         self._look_ups: dict[anyio.CancelScope, None] = {}
 
@@ -104,6 +107,8 @@ class Worker:
         try:
             while not self._stopping():
                 effect = fx.next_effect(record, self._journal.clock.now_us())
+                if effect is None:
+                    effect = self._room.effect(record)
                 if effect is None or isinstance(effect, fx.Wait):
                     break
                 self._progress.doing(record.path, _DOING[type(effect)])
@@ -126,7 +131,8 @@ class Worker:
                 return await self._upload(record, effect, batch)
             case fx.ImportRaw() | fx.DeleteDocument() | fx.DeleteRaw():
                 async with self._pace.mutation():
-                    if fx.next_effect(record, self._journal.clock.now_us()) != effect:
+                    now_us = self._journal.clock.now_us()
+                    if isinstance(effect, fx.ImportRaw) and fx.next_effect(record, now_us) != effect:
                         raise Moved("what it needs changed while it waited for its turn")
                     return await self._mutate(record, effect, batch, None)
             case fx.Wait():
@@ -240,6 +246,8 @@ class Worker:
             raise
         record = await self._tell_or_go_on(record, reports, batch)
         for report in reports:
+            if isinstance(report, d.Uploaded):
+                self._room.taken(report.size_bytes, self._journal.clock.now_us())
             if isinstance(report, d.Failed) and report.failure.outcome is Outcome.HALTED and not self._stopping():
                 raise Halted(report.failure)
         return record
