@@ -15,7 +15,7 @@ PIP_LOCKED := $(PIP_INSTALL) --no-deps --require-hashes
 # What the shell of whoever calls make has set must not send a demo or a test to a real service or to a real log.
 unexport GEMINI_API_KEY GOOGLE_API_KEY GOOGLE_GEMINI_BASE_URL OBJLIB_DB PYTHONPATH
 
-.PHONY: help setup demo test lint docs schemas bench wheel-check lock clean
+.PHONY: help setup demo test lint docs schemas reliability bench wheel-check lock clean
 
 help:  ## Show this list
 	@sed -n 's/^\([a-z -]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -49,6 +49,9 @@ lint: $(BENCH_READY)  ## ruff, and mypy in strict mode
 
 docs schemas: $(READY)  ## Make the generated references and the JSON Schemas anew
 	$(BIN)/python docs/generate.py
+
+reliability: $(READY)  ## Try to break the promise, at full length; hours
+	$(BIN)/python -m tests.sim --seeds 20000 --jobs 2 --regressions
 
 bench: $(BENCH_READY)  ## Measure against the peers; minutes
 	@set -e; for file in tests/bench/bench_*.py; do name=$$(basename $$file .py); \

@@ -17,14 +17,17 @@ from objlib_fsm.emulator.faults import FaultPlan, Rule
 from objlib_fsm.emulator.inprocess import LocalService, local_service
 from objlib_fsm.emulator.settings import Settings
 from objlib_fsm.engine import session as s
+from objlib_fsm.engine.journal import Journal
 from objlib_fsm.engine.progress import Progress
 from objlib_fsm.engine.runner import Stop
 from objlib_fsm.library.metadata import DEFAULT_RULES
 from objlib_fsm.log import lease, replay
 from objlib_fsm.log.file import LogFile, open_log
+from objlib_fsm.log.writer import RunSync
 from objlib_fsm.remote.gemini import GeminiRemote
 from objlib_fsm.remote.pacing import Pace
 from objlib_fsm.remote.port import Remote, RemoteDocument
+from tests.support.mortal import Life, Moment, MortalTransport, Verdict, immortal
 from tests.support.virtual_time import VirtualClock
 
 
@@ -39,6 +42,13 @@ async def inline(function: Callable[..., Any], *arguments: Any) -> Any:
     return function(*arguments)
 
 
+class Lived(msgspec.Struct, frozen=True):
+    """How a simulated process ended: with a summary, or killed at a moment."""
+
+    summary: s.Summary | None
+    died_at: Moment | None
+
+
 class World:
     """Files, a log and a service; `run` does what one ``objlib-fsm run`` does."""
 
@@ -49,9 +59,10 @@ class World:
         self.service = service
         self.faults = faults
         self.clock = clock
-        self._random = random.Random(seed)
+        self.random_bytes = random.Random(seed).randbytes
         self.pace: Pace = RemotePace()
         self.notices: list[Any] = []
+        self._lives = 0
 
     def write(self, name: str, text: str) -> Path:
         """A file of the library."""
@@ -60,38 +71,39 @@ class World:
         path.write_text(text)
         return path
 
-    def open(self, actor: str = "run") -> LogFile:
+    def open(self, actor: str = "run", run_sync: RunSync = inline) -> LogFile:
         """The log, as another process would open it."""
-        run = RunId(short_id(self._random.randbytes(10)))
+        run = RunId(short_id(self.random_bytes(10)))
         return open_log(
             self.folder / ".objlib" / "log.db",
             run=run,
             actor=actor,
-            run_sync=inline,
-            random_bytes=self._random.randbytes,
+            run_sync=run_sync,
+            random_bytes=self.random_bytes,
             now_us=self.clock.now_us(),
             make=True,
         )
 
-    def shell(self, log: LogFile, run: str) -> s.Shell:
+    def shell(self, log: LogFile, run: str, life: Life | None = None) -> s.Shell:
         """What the engine is given."""
         return s.Shell(
             log,
             self.clock,
-            self._random.randbytes,
-            inline,
+            self.random_bytes,
+            inline if life is None else life.run_sync,
             RunId(run),
-            lease.this_process(),
+            lease.this_process() if life is None else life.process,
             self.folder,
         )
 
     @asynccontextmanager
-    async def remote(self) -> AsyncIterator[Remote]:
+    async def remote(self, life: Life | None = None) -> AsyncIterator[Remote]:
         """The adapter over the SDK over the service's transport."""
+        transport = self.service.transport if life is None else MortalTransport(self.service.transport, life)
         remote = GeminiRemote(
             api_key="test",
             base_url=self.service.base_url,
-            transport=self.service.transport,
+            transport=transport,
             heard=lambda headers: self.pace.limits.hear(headers, self.clock.now_us()),
         )
         try:
@@ -101,9 +113,42 @@ class World:
 
     async def run(self, stop: Stop | None = None, *, new_headers: bool = False, **options: Any) -> s.Summary:
         """Scan and run once."""
-        log = self.open()
-        shell = self.shell(log, short_id(self._random.randbytes(10)))
-        shell = msgspec.structs.replace(shell, run=log.run)
+        return await self._run(None, stop, new_headers=new_headers, **options)
+
+    def new_life(self, verdict: Verdict = immortal) -> Life:
+        """A process of this world that is yet to run."""
+        self._lives += 1
+        return Life(self._lives, verdict)
+
+    async def live(self, verdict: Verdict = immortal, stop: Stop | None = None, **wishes: Any) -> Lived:
+        """`run` in a process that dies where *verdict* says so."""
+        life = self.new_life(verdict)
+        return Lived(await self.lived(life, stop, **wishes), life.died_at)
+
+    async def lived(self, life: Life, stop: Stop | None = None, **wishes: Any) -> s.Summary | None:
+        """`run` in that process; None when it was killed."""
+        summary = None
+        with life.scope:
+            try:
+                summary = await self._run(life, stop, **wishes)
+            except Exception:
+                if not life.dead:
+                    raise
+        return None if life.dead else summary
+
+    async def scan_beside(self) -> None:
+        """What ``objlib-fsm scan`` does, whether a run is at work or not."""
+        log = self.open("scan")
+        try:
+            await s.scan(Journal(log, self.clock, self.random_bytes), self.shell(log, log.run), self.library, [])
+        finally:
+            log.close()
+
+    async def _run(
+        self, life: Life | None, stop: Stop | None, *, new_headers: bool = False, **options: Any
+    ) -> s.Summary:
+        log = self.open(run_sync=inline if life is None else life.run_sync)
+        shell = self.shell(log, log.run, life)
         try:
             async with s.Session(shell) as session:
                 rules = options.get("metadata", DEFAULT_RULES)
@@ -116,7 +161,7 @@ class World:
                     new_headers=new_headers,
                 )
                 return await session.run(
-                    s.Service(self.remote, "test", self.pace),
+                    s.Service(lambda: self.remote(life), "test", self.pace),
                     s.Options(**options),
                     Progress(self.notices.append),
                     stop or Stop(),
@@ -128,7 +173,8 @@ class World:
     async def run_until_done(self, runs: int = 20, **wishes: Any) -> s.Summary:
         """Run again when the run says so, at the time it says."""
         for _ in range(runs):
-            summary = await self.run(**wishes)
+            summary = (await self.live(**wishes)).summary
+            assert summary is not None
             if summary.exit_code != s.LATER_EXIT:
                 return summary
             if summary.next_due_us is not None:
@@ -170,6 +216,10 @@ class World:
             return Counter(record.state.label for record in log.records() if record.here)
         finally:
             log.close()
+
+    def uploads(self) -> int:
+        """How many uploads the service finished, of the last requests it remembers."""
+        return sum(r.endpoint == "files.upload.finalize" and r.status == 200 for r in self.service.service.log)
 
     def records(self) -> dict[str, FileRecord]:
         """The records by path."""

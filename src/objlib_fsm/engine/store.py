@@ -34,6 +34,10 @@ async def get_or_create_store(journal: Journal, remote: Remote, service: str, di
         return await check_store(journal.clock, remote, pin.store)
     wanted = display_name or DEFAULT_DISPLAY_NAME
     store = await _found(journal.clock, remote, wanted)
+    unsettled_s = _unsettled_s(journal)
+    if store is None and unsettled_s > 0:
+        await journal.clock.sleep(unsettled_s)
+        store = await _found(journal.clock, remote, wanted)
     attempt = 0
     while store is None:
         attempt += 1
@@ -47,6 +51,13 @@ async def get_or_create_store(journal: Journal, remote: Remote, service: str, di
         store = await _found(journal.clock, remote, wanted)
     await journal.note(LIBRARY_STREAM, e.StorePinned(store.name, wanted, service))
     return store
+
+
+def _unsettled_s(journal: Journal) -> float:
+    """How long a creation whose answer nobody got, in a run that died, may still bring forth a store."""
+    now_us = journal.clock.now_us()
+    waits_s = [SETTLE_S - (now_us - at_us) / 1e6 for _, _, at_us in journal.log.library().creating]
+    return min(max(waits_s, default=0.0), SETTLE_S)  # A wall clock that was set back makes nobody wait for longer.
 
 
 def check_pin(pin: Pin, service: str, display_name: str | None) -> None:
