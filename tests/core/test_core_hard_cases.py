@@ -385,7 +385,7 @@ def test_403_on_a_raw_file_while_the_store_answers_is_gone() -> None:
     file = uploaded()
     assert file.record.raw is not None
     file.report(d.RawMissing(file.record.raw.name, 0))
-    assert file.last == e.StartedOver("the raw file is gone")
+    assert file.last == e.StartedOver("the raw file is gone: expired")
     assert (file.record.state, file.record.generation) == (State.UNTRACKED, 1)
     file.does(fx.Upload)
     settle(file)

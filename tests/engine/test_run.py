@@ -373,6 +373,8 @@ def test_a_rejected_file_fails_with_the_reason_and_the_others_go_on(tmp_path: Pa
         assert (summary.exit_code, summary.counts.failed, summary.counts.indexed) == (3, 1, 4)
         failed = [record for record in w.records().values() if record.state.label == "failed"]
         assert failed[0].cause == "invalid argument"
+        assert failed[0].cause_message.startswith("Request contains an invalid argument. (one of the fields file_name ")
+        assert "custom_metadata ['objlib_library', 'objlib_payload', 'objlib_stream']" in failed[0].cause_message
 
     rule = Rule(fault="F8", endpoint="stores.import", count=1, message="Request contains an invalid argument.")
     in_world(tmp_path, story, None, (rule,))

@@ -284,6 +284,18 @@ async def test_answer(case: Case) -> None:
     assert c.row_of(cause).name == case.row
 
 
+@pytest.mark.anyio
+@pytest.mark.parametrize("named_already", [False, True])
+async def test_a_refusal_names_the_field(named_already: bool) -> None:
+    field = "custom_metadata[3].string_list_value"
+    violations = [{"field": field, "description": "too many items"}, {"description": "no field"}, "odd"]
+    details = [{"@type": "type.googleapis.com/google.rpc.BadRequest", "fieldViolations": violations}]
+    message = f"Invalid value at {field}: too many items" if named_already else "Request contains an invalid argument."
+    failure, _ = await failure_of(w.import_raw, error(400, message, "INVALID_ARGUMENT", details))
+    assert (failure.outcome, failure.reason) == (R, Reason.INVALID_ARGUMENT)
+    assert failure.message == (message if named_already else f"{message} (field {field}: too many items)")
+
+
 def twice_if_refused(case: Case) -> tuple[Scripted, ...]:
     """An upload refused as an invalid argument is tried without our name."""
     return case.answers * 2 if case.call is w.upload and case.reason is Reason.INVALID_ARGUMENT else case.answers

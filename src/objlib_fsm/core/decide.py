@@ -391,7 +391,8 @@ def _verdict(r: FileRecord, report: Report | None, refused: bool) -> tuple[e.Eve
     if r.state is State.PROCESSING and r.raw is None:
         return (e.StartedOver("no document, and the raw file is gone"),)
     if r.state is State.UPLOADING and isinstance(report, RawLost | RawMissing) and _lost(report, r):
-        return (e.StartedOver("the raw file is gone"),)
+        why = report.why if isinstance(report, RawLost) else "expired"
+        return (e.StartedOver(f"the raw file is gone: {why}"),)
     return ()
 
 

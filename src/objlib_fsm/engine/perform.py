@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import anyio
+import msgspec
 
 from objlib_fsm.core import decide as d
 from objlib_fsm.core import effects as fx
@@ -81,6 +82,7 @@ class Performer:
             failure = failed.failure
             if failure.reason is Reason.GONE:  # The upload's session: it ended while this machine slept.
                 failure = _passing(failure)
+            failure = _naming(failure, mime_type=payload.mime_type, display_name=display_name(record.path), name=name)
             return (self._failed(call, Call.UPLOAD, failure),)
         self._pace.observe(None)
         arrived = d.Uploaded(
@@ -100,7 +102,7 @@ class Performer:
         try:
             operation = await self._remote.import_raw(self._store, effect.raw, metadata)
         except CallFailed as failed:
-            failure = failed.failure
+            failure = _naming(failed.failure, file_name=effect.raw, custom_metadata=sorted(metadata))
             report = self._failed(call, Call.IMPORT, failure)
             if failure.reason not in (Reason.GONE, Reason.FORBIDDEN):
                 return (report,)
@@ -285,6 +287,19 @@ class Performer:
         self._pace.observe(failure, changes=False)
         if failure.outcome is Outcome.HALTED:
             raise Halted(failure)
+
+
+def _naming(failure: Failure, **sent: object) -> Failure:
+    """A refusal of what was sent, with the field that is meant, or else with all that were sent."""
+    if failure.reason is Reason.UNSUPPORTED_TYPE and "mime_type" in sent:
+        sent = {"mime_type": sent["mime_type"]}
+    elif failure.reason is not Reason.INVALID_ARGUMENT or "(field " in failure.message:
+        return failure
+    if any(name in failure.message for name in sent):
+        return failure
+    told = ", ".join(f"{name} {value}" for name, value in sent.items())
+    which = "field" if len(sent) == 1 else "one of the fields"
+    return msgspec.structs.replace(failure, message=f"{failure.message} ({which} {told})")
 
 
 def _passing(failure: Failure) -> Failure:

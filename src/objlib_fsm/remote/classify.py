@@ -126,6 +126,10 @@ RETRY_AFTER_MAX_S: Final = 86_400.0
 STATUS_CHARS_MAX: Final = 100
 """The service's longest word for a failure has some twenty."""
 
+FIELDS_MAX: Final = 5
+FIELD_CHARS_MAX: Final = 200
+"""What a message shows of the fields that an answer names: a request has some ten, with short paths."""
+
 _HTML: Final = re.compile(r"<html|<!doctype", re.IGNORECASE)
 _RETRY_IN: Final = re.compile(r"retry in (\d+(?:\.\d+)?)\s*s", re.IGNORECASE | re.ASCII)
 _SECONDS: Final = re.compile(r"(\d+(?:\.\d+)?)s?", re.ASCII)
@@ -161,6 +165,9 @@ def _answer(error: errors.APIError, effect: Effect, key: str) -> Failure:
     code, status, body = error.code or 0, str(error.status or ""), error.details
     message, row = str(error.message or ""), row_of(error)
     shown = message if not _HTML.search(message) else f"{status or 'an HTML page'} instead of an answer"
+    named = ", ".join(fields_named(body))
+    if named and named not in shown:
+        shown = f"{shown} (field {named})"
     return Failure(
         _lost(row.outcome, effect),
         row.reason,
@@ -185,6 +192,18 @@ def retry_after_s(message: str, body: Any, header: str = "") -> float | None:
     asked = [_SECONDS.fullmatch(str(detail.get("retryDelay", ""))) for detail in _details(body)]
     asked += [_RETRY_IN.search(message), _SECONDS.fullmatch(header)]
     return max((min(float(match[1]), RETRY_AFTER_MAX_S) for match in asked if match), default=None)
+
+
+def fields_named(body: Any) -> list[str]:
+    """The fields of the request that an answer finds fault with, each with what it says of it."""
+    found = []
+    for detail in _details(body):
+        violations = detail.get("fieldViolations")
+        for violation in violations if isinstance(violations, list) else ():
+            if isinstance(violation, dict) and violation.get("field"):
+                said = str(violation.get("description") or "")[:FIELD_CHARS_MAX]
+                found.append(str(violation["field"])[:FIELD_CHARS_MAX] + (f": {said}" if said else ""))
+    return found[:FIELDS_MAX]
 
 
 def _details(body: Any) -> list[dict[str, Any]]:
