@@ -148,6 +148,10 @@ def test_the_second_ctrl_c_stops_at_once(many: Place) -> None:
     states = many.ok("status", "--json").json
     assert states["holder"] is None
     assert states["states"]["uploading"] >= 1
+    sent = many.ok("status", "--state", "uploading", "--json").json["listed"][0]
+    events = many.ok("audit", sent["file"], "--json").json["events"]
+    assert [event["type"] for event in events] == ["file_discovered", "upload_intended", "call_uncertain"]
+    assert events[-1]["evidence"]["reason"] == "cancelled"
     assert many.ok("replay", "--check", "--json").json["drift"] == 0
 
 
@@ -174,7 +178,8 @@ def test_two_runs_at_once(many: Place, emulator: str) -> None:
         pass
     second = many.run("run", "--endpoint", emulator, *SLOW)
     assert second.code == 11
-    assert str(process.pid) in second.err
+    assert re.search(rf"process {process.pid} on .* is at work on this log since \d\d\d\d-", second.err)
+    assert "--wait" in second.err
     assert f"process {process.pid}" in many.ok("status").out
     many.write("new.md", "new\n")
     assert many.ok("scan", "--json").json["recorded"] == {"file_discovered": 1}
@@ -182,6 +187,21 @@ def test_two_runs_at_once(many: Place, emulator: str) -> None:
     process.terminate()
     process.communicate(timeout=TIMEOUT_S)
     assert process.returncode == 143
+
+
+def test_a_run_that_waits_says_for_whom_and_goes_on_afterwards(many: Place, emulator: str) -> None:
+    first = many.start("run", "docs", "--endpoint", emulator, *SLOW, "--json")
+    assert first.stdout is not None
+    while b"batch_started" not in first.stdout.readline():
+        pass
+    second = many.start("run", "--endpoint", emulator, "--tier", "tier3", "--yes", "--wait")
+    assert second.stderr is not None
+    assert re.match(rf"waiting: process {first.pid} on .* since \d\d\d\d-".encode(), second.stderr.readline())
+    first.terminate()
+    first.communicate(timeout=TIMEOUT_S)
+    out, err = second.communicate(timeout=TIMEOUT_S)
+    assert second.returncode == 0, err
+    assert re.search(rb"40\s+indexed", out)
 
 
 def test_before_anything_leaves_this_machine_a_terminal_is_asked(place: Place, emulator: str) -> None:

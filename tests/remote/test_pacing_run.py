@@ -37,6 +37,24 @@ def test_a_hopeless_run_ends_early_and_no_file_has_failed(tmp_path: Path) -> Non
     run_virtual(main)
 
 
+def test_a_run_in_which_everything_is_refused_ends_early_with_exit_code_6(tmp_path: Path) -> None:
+    async def main() -> None:
+        rule = Rule(fault="F8", endpoint="stores.import", message="Request contains an invalid argument.")
+        async with world(tmp_path, rules=(rule,)) as w:
+            for number in range(80):
+                w.write(f"file{number}.txt", f"words {number}")
+            w.pace = Pacer("tier3", w.clock)
+            stop = Stop()
+            summary = await w.run(stop)
+            assert summary.exit_code == 6
+            assert str(stop.halted).startswith("nearly all of the last 40 calls failed for the same reason: Request")
+            assert stop.halted is not None
+            assert "objlib-fsm audit" in stop.halted.hint
+            assert summary.counts.failed < 80
+
+    run_virtual(main)
+
+
 @pytest.mark.parametrize("fault", ["F1", "F4"])
 def test_a_library_is_indexed_through_a_service_that_throttles(tmp_path: Path, fault: str) -> None:
     async def main() -> None:

@@ -73,7 +73,7 @@ class Performer:
             )
         except CallFailed as failed:
             if failed.failure.reason is Reason.EXISTS:
-                self._pace.observe(None)
+                self._pace.observe(None, what=Call.UPLOAD)
                 found = await self.look_up_raw(fx.LookUpRaw(name, effect.payload, effect.generation))
                 if not isinstance(found[0], d.RawMissing):
                     return found
@@ -84,7 +84,7 @@ class Performer:
                 failure = _passing(failure)
             failure = _naming(failure, mime_type=payload.mime_type, display_name=display_name(record.path), name=name)
             return (self._failed(call, Call.UPLOAD, failure),)
-        self._pace.observe(None)
+        self._pace.observe(None, what=Call.UPLOAD)
         arrived = d.Uploaded(
             call, raw.name, effect.payload, effect.generation, raw.state, raw.size_bytes, raw.expires_at_us
         )
@@ -110,7 +110,7 @@ class Performer:
             generation = next((raw.generation for raw in record.raws if raw.name == effect.raw), record.generation)
             passing = d.Failed(call, Call.IMPORT, _passing(failure))
             return (passing, d.RawLost(effect.raw, generation, "expired", failure.message))
-        self._pace.observe(None)
+        self._pace.observe(None, what=Call.IMPORT)
         return (d.Accepted(call, operation),)
 
     async def delete_document(self, effect: fx.DeleteDocument, call: EventId) -> Reports:
@@ -119,10 +119,10 @@ class Performer:
             await self._remote.delete_document(effect.document)
         except CallFailed as failed:
             if failed.failure.reason is Reason.GONE:
-                self._pace.observe(None)
+                self._pace.observe(None, what=Call.DELETE_DOCUMENT)
                 return (d.Deleted(call, effect.document, Call.DELETE_DOCUMENT, False),)
             return (self._failed(call, Call.DELETE_DOCUMENT, failed.failure),)
-        self._pace.observe(None)
+        self._pace.observe(None, what=Call.DELETE_DOCUMENT)
         return (d.Deleted(call, effect.document, Call.DELETE_DOCUMENT, True),)
 
     async def delete_raw(self, effect: fx.DeleteRaw, call: EventId) -> Reports:
@@ -132,10 +132,10 @@ class Performer:
         except CallFailed as failed:
             if failed.failure.reason in (Reason.GONE, Reason.FORBIDDEN):
                 await check_store(self._clock, self._remote, self._store)
-                self._pace.observe(None)
+                self._pace.observe(None, what=Call.DELETE_RAW)
                 return (d.Deleted(call, effect.raw, Call.DELETE_RAW, False),)
             return (self._failed(call, Call.DELETE_RAW, failed.failure),)
-        self._pace.observe(None)
+        self._pace.observe(None, what=Call.DELETE_RAW)
         return (d.Deleted(call, effect.raw, Call.DELETE_RAW, True),)
 
     # ---- look-ups ----------------------------------------------------------------------------------------------------
@@ -279,7 +279,7 @@ class Performer:
         return fact if fact is not None and fact.state in (DocumentState.ACTIVE, DocumentState.FAILED) else None
 
     def _failed(self, call: EventId, what: Call, failure: Failure) -> d.Failed:
-        self._pace.observe(failure)
+        self._pace.observe(failure, what=what)
         return d.Failed(call, what, failure)
 
     def _raise_halt(self, failure: Failure) -> None:

@@ -91,8 +91,11 @@ class Pace:
         """Around a look-up."""
         yield
 
-    def observe(self, failure: Failure | None, *, changes: bool = True) -> None:
-        """What became of a call that *changes* something, or of a look-up that failed; None for done."""
+    def observe(self, failure: Failure | None, *, changes: bool = True, what: str = "") -> None:
+        """What became of a call that *changes* something, or of a look-up that failed; None for done.
+
+        *what* names the sort of call: uploads that succeed do not hide that every import is refused.
+        """
 
 
 class Pacer(Pace):
@@ -126,7 +129,7 @@ class Pacer(Pace):
         self._changes = q.Budget(day=q.quota_day(clock.now_us()), spent=spent_today)
         self._reads = q.Budget()
         self._breaker = b.Breaker()
-        self._trouble = b.Trouble()
+        self._trouble: dict[str, b.Trouble] = {}
         self._changes_hold_until = self._reads_hold_until = 0.0
         self._waited = False
         self._turn = anyio.Lock()
@@ -139,7 +142,7 @@ class Pacer(Pace):
 
     def attach(self, concurrency: int, stopping: Callable[[], bool], changed: Callable[[], None]) -> None:
         """A run begins; why an earlier one ended is forgotten, the rate is not."""
-        self.hopeless, self._trouble = None, b.Trouble()
+        self.hopeless, self._trouble = None, {}
         self._breaker = msgspec.structs.replace(self._breaker, refused_probes=0)
         self._stopping, self._changed = stopping, changed
         self._concurrency = b.Concurrency(concurrency, concurrency)
@@ -179,7 +182,7 @@ class Pacer(Pace):
             self._reads = q.begun(self._reads, now, 0, 0)
         yield
 
-    def observe(self, failure: Failure | None, *, changes: bool = True) -> None:
+    def observe(self, failure: Failure | None, *, changes: bool = True, what: str = "") -> None:
         """What became of a call that *changes* something, or of a look-up that failed; None for done."""
         now, done = self._now(), failure is None
         throttled = failure is not None and failure.outcome is Outcome.THROTTLED
@@ -202,16 +205,16 @@ class Pacer(Pace):
             self._concurrency = b.succeeded(self._concurrency)
             if self._adaptive and self._waited:
                 self._rate = b.climbed(self._rate)
-        self._judge(failure, now, changes)
+        self._judge(failure, now, changes, what)
         self._slots.total_tokens = self._concurrency.now
         self._show()
 
-    def _judge(self, failure: Failure | None, now: float, changes: bool) -> None:
+    def _judge(self, failure: Failure | None, now: float, changes: bool, what: str) -> None:
         if failure is not None and failure.outcome is Outcome.HALTED:
             return
         hopeless = False
         if changes:
-            self._trouble, hopeless = b.judged(self._trouble, now, failure)
+            self._trouble[what], hopeless = b.judged(self._trouble.get(what, b.Trouble()), now, failure)
         if self.hopeless is not None or failure is None:
             return
         if self._breaker.refused_probes >= b.PROBES_MAX:
