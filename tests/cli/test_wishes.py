@@ -192,3 +192,48 @@ def test_three_runs_may_give_a_file_up_then_it_is_parked(place: Place, emulator:
     assert place.ok(*send, "--retry-failed", "--dry-run", "--json").json["files"] == 0
     place.ok("retry")
     assert place.ok(*send, "--json").lines[-1]["indexed"] == 2
+
+
+def test_what_failed_is_grouped_by_cause_with_the_command_that_helps(place: Place) -> None:
+    failed_place(place)
+    for _ in range(2):
+        place.ok("retry", "c.md")
+        give_up(place.log, "c.md", "server error", "overloaded")
+    out = place.ok("status", "--state", "failed").out.splitlines()
+    assert out[:8] == [
+        "2 files: invalid argument",
+        "  said: no",
+        "  for example: a.md",
+        "  it lies in the file; change it, or leave it out: objlib-fsm audit a.md",
+        "1 file: server error",
+        "  said: overloaded",
+        "  for example: c.md",
+        "  to try again: objlib-fsm retry --cause 'server error'",
+    ]
+    assert [line.split("  ")[1] for line in out[9:]] == ["a.md", "b.md", "c.md"]
+    by_cause = {cause["cause"]: cause for cause in place.ok("status", "--json").json["failures"]}
+    assert by_cause["invalid argument"]["command"] == "objlib-fsm audit a.md"
+    assert (by_cause["server error"]["files"], by_cause["server error"]["parked"]) == (1, 0)
+
+
+def test_the_same_content_under_two_paths_is_two_documents_and_listed_with_what_it_costs(place: Place) -> None:
+    place.write("a.md", "x" * 4_000)
+    place.write("b.md", "x" * 4_000)
+    place.write("c/a.md", "x" * 4_000)
+    place.write("d.md", "short\n")
+    place.write("e.md", "short\n")
+    place.write("f.md", "alone\n")
+    assert place.ok("run", "docs", "--json").lines[-1]["indexed"] == 6
+    found = place.ok("status", "--duplicates", "--json").json["duplicates"]
+    assert [group["files"] for group in found["groups"]] == [["a.md", "b.md", "c/a.md"], ["d.md", "e.md"]]
+    assert (found["extra_files"], found["size_bytes"], found["tokens"]) == (3, 8_006, 2_001)
+    assert found["price_usd"] == pytest.approx(2_001 / 1e6 * 0.15, abs=1e-6)
+    told = place.ok("status", "--duplicates").out
+    assert "3 files of 4.0 KB, the same content:\n  a.md\n  b.md\n  c/a.md\n" in told
+    assert "3 documents more than there are contents: 8.0 KB, about 2,001 tokens, about $0.00" in told
+    (place.library / "e.md").unlink()
+    place.write("d.md", "other\n")
+    place.ok("run")
+    left = place.ok("status", "--duplicates", "--json").json["duplicates"]
+    assert [group["files"] for group in left["groups"]] == [["a.md", "b.md", "c/a.md"]]
+    assert place.run("status", "--duplicates", "--state", "failed").code == 2

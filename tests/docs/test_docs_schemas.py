@@ -54,6 +54,7 @@ def documents(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
         ("run",),
         ("status",),
         ("status", "--state", "excluded"),
+        ("status", "--duplicates"),
         ("replay", "--check"),
         ("replay", "--as-of", "5"),
         ("audit", "notes/undo.md"),

@@ -327,6 +327,31 @@ def test_a_copy_and_a_removal_of_the_only_other_one_is_a_move_too(disk: Disk, re
     assert kinds(disk.scan(known)) == [(Moved, "b")]
 
 
+def test_a_file_that_was_missing_for_a_while_may_come_back_under_another_path(disk: Disk, remember: Remember) -> None:
+    disk.write("a", "one", LONG_AGO_NS)
+    disk.write("rest", "two", LONG_AGO_NS)
+    known = remember({}, disk.scan({}).findings)
+    away = disk.files.pop("a")
+    known = remember(known, disk.scan(known).findings)
+    disk.files["b"] = away
+    (move,) = disk.scan(known).findings
+    assert isinstance(move, Moved)
+    assert (move.old_path, move.path) == ("a", "b")
+
+
+def test_a_missing_file_is_not_moved_when_it_is_back_or_was_forgotten(disk: Disk, remember: Remember) -> None:
+    disk.write("a", "one", LONG_AGO_NS)
+    disk.write("rest", "two", LONG_AGO_NS)
+    known = remember({}, disk.scan({}).findings)
+    away = disk.files.pop("a")
+    known = remember(known, disk.scan(known).findings)
+    disk.files["a"] = disk.files["b"] = away
+    assert kinds(disk.scan(known)) == [(Reappeared, "a"), (New, "b")]
+    del disk.files["a"]
+    known[lp("a")] = msgspec.structs.replace(known[lp("a")], wanted=False)
+    assert kinds(disk.scan(known)) == [(New, "b")]
+
+
 def test_of_equal_files_the_inode_tells_which_moved(disk: Disk, remember: Remember) -> None:
     for path in ["a", "b", "c"]:
         disk.write(path, "one", LONG_AGO_NS)

@@ -54,12 +54,14 @@ class Summary(Message, frozen=True, kw_only=True, tag="summary"):
 
 
 class Cause(msgspec.Struct, frozen=True):
-    """Failed files of one cause."""
+    """Failed files of one cause; ``parked`` of them are tried again only by name.  ``command`` is what helps."""
 
     cause: str
     files: int
     example: str
     message: str = ""
+    parked: int = 0
+    command: str = ""
 
 
 class Started(Message, frozen=True, kw_only=True, tag="run"):
@@ -205,6 +207,23 @@ class Listed(msgspec.Struct, frozen=True):
     due_at: str | None = None
 
 
+class DuplicateGroup(msgspec.Struct, frozen=True):
+    """Files of the same content, each of that size."""
+
+    files: list[str]
+    size_bytes: int
+
+
+class Duplicates(msgspec.Struct, frozen=True):
+    """What is in the store more than once: ``extra_files`` are all but one of each group, with what they cost."""
+
+    groups: list[DuplicateGroup]
+    extra_files: int
+    size_bytes: int
+    tokens: int
+    price_usd: float
+
+
 class Due(msgspec.Struct, frozen=True):
     """Files that need something: at once, or not before ``next_at``."""
 
@@ -277,6 +296,7 @@ class Status(Message, frozen=True, kw_only=True, tag="status"):
     deadlines: Deadlines | None
     pace: PaceKnown
     listed: list[Listed] | None = None
+    duplicates: Duplicates | None = None
 
 
 class Replay(Message, frozen=True, kw_only=True, tag="replay"):

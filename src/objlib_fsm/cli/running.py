@@ -15,6 +15,7 @@ from objlib_fsm.cli.backend import Choice, choose, service_for
 from objlib_fsm.cli.console import Console
 from objlib_fsm.cli.dryrun import dry_run
 from objlib_fsm.cli.exitcodes import ExitCode
+from objlib_fsm.cli.failures import causes
 from objlib_fsm.cli.live import view_for
 from objlib_fsm.cli.options import Invocation, NotThere, WrongUse
 from objlib_fsm.cli.place import library_root, log_path, own_paths, reading, remembered_root
@@ -26,7 +27,6 @@ from objlib_fsm.cli.run import Wish
 from objlib_fsm.cli.safe import safe
 from objlib_fsm.cli.shell import opened_shell
 from objlib_fsm.cli.signals import Ender
-from objlib_fsm.cli.status import causes
 from objlib_fsm.core.library_record import Lease
 from objlib_fsm.engine import progress as notices
 from objlib_fsm.engine.journal import Journal

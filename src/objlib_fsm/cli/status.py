@@ -24,7 +24,8 @@ HELP: Final = """Show where every file stands, what is due when, and who is at w
 \b
 Examples:
   objlib-fsm status                      counts per state
-  objlib-fsm status --state failed       the files that failed, and why
+  objlib-fsm status --state failed       what failed, by cause, and the command that helps
+  objlib-fsm status --duplicates         files of the same content, and what they cost
   objlib-fsm status --json | jq .states
 
 Reads the log only: the service is not asked, and a run at work is not disturbed.
@@ -48,8 +49,14 @@ def command(
     state: Annotated[
         str | None, typer.Option("--state", metavar="STATE", help=f"List the files in it: {', '.join(STATES + ASIDE)}.")
     ] = None,
+    duplicates: Annotated[
+        bool,
+        typer.Option("--duplicates", help="List files of the same content, and what they cost.", show_default=False),
+    ] = False,
 ) -> ExitCode:
     """Print the report."""
+    if duplicates and state is not None:
+        raise WrongUse("--state and --duplicates are two reports", "ask for one of them")
     if state is not None and state not in STATES + ASIDE:
         near = difflib.get_close_matches(state, STATES + ASIDE, 1)
         raise WrongUse(
@@ -63,7 +70,9 @@ def command(
     with reading(inv) as log:
         now_us = time.time_ns() // 1_000
         report = _report(log, now_us)
-        if state is not None:
+        if duplicates:
+            _duplicates(inv, log, report)
+        elif state is not None:
             _list(inv, log, report, state)
         elif inv.json:
             _emit(inv, report)
@@ -73,7 +82,7 @@ def command(
 
 
 def _report(log: SqliteReader, now_us: int) -> messages.Status:
-    from objlib_fsm.cli import messages, service_status
+    from objlib_fsm.cli import failures, messages, service_status
     from objlib_fsm.cli.render import iso
     from objlib_fsm.log.projection import STRAY
 
@@ -104,7 +113,7 @@ def _report(log: SqliteReader, now_us: int) -> messages.Status:
         due=_due(log, now_us),
         expiring=[messages.Expiring(path, iso(at_us)) for path, at_us in expiring],
         expiring_files=expiring_files,
-        failures=list(causes(log)),
+        failures=failures.causes(log),
         library=library.root,
         log=str(log.path),
         store=library.pin.store if library.pin else None,
@@ -116,18 +125,6 @@ def _report(log: SqliteReader, now_us: int) -> messages.Status:
         deadlines=service_status.deadlines(log),
         pace=service_status.pace(library),
     )
-
-
-def causes(log: SqliteReader) -> list[messages.Cause]:
-    """The failed files grouped by cause, the most frequent first, each with an example."""
-    from objlib_fsm.cli.messages import Cause
-
-    query = (
-        "SELECT json_extract(record, '$.cause'), count(*), min(path), json_extract(record, '$.cause_message') "
-        "FROM files WHERE state = ? GROUP BY 1 ORDER BY 2 DESC, 1"
-    )
-    rows = log.rows(query, (State.FAILED.value,))
-    return [Cause(cause or "unknown", files, path, said or "") for cause, files, path, said in rows]
 
 
 def _due(log: SqliteReader, now_us: int) -> messages.Due:
@@ -169,9 +166,21 @@ def _emit(inv: Invocation, report: messages.Status) -> None:
     inv.console.result(document(report))
 
 
+def _duplicates(inv: Invocation, log: SqliteReader, report: messages.Status) -> None:
+    from objlib_fsm.cli.duplicates import duplicates, show
+
+    found = duplicates(log, inv.settings)
+    if inv.json:
+        import msgspec
+
+        _emit(inv, msgspec.structs.replace(report, duplicates=found))
+    else:
+        show(inv.console, found)
+
+
 def _list(inv: Invocation, log: SqliteReader, report: messages.Status, state: str) -> None:
     """The files of one state."""
-    from objlib_fsm.cli import messages
+    from objlib_fsm.cli import failures, messages
     from objlib_fsm.cli.render import due, iso, iso_or_none, when
     from objlib_fsm.cli.safe import safe
 
@@ -181,6 +190,12 @@ def _list(inv: Invocation, log: SqliteReader, report: messages.Status, state: st
         where, arguments = "state = ? AND standing = 0 ORDER BY path", (0,)
     else:
         where, arguments = "state = ? ORDER BY path", (STATES.index(state),)
+    if state == State.FAILED.label and not inv.json:
+        for group in report.failures:
+            for line in failures.lines(group):
+                inv.console.out(line)
+        if report.failures:
+            inv.console.out()
     listed: list[messages.Listed] = []
     for record in log.records(where, arguments):
         cause = record.excluded if state == "excluded" else record.cause

@@ -59,6 +59,7 @@ class _Seen(msgspec.Struct):
     basis: str = ""
     excluded: str = ""
     present: bool = True
+    wanted: bool = True
     checked_at_us: int = 0
 
 
@@ -83,6 +84,7 @@ def known_files(log: SqliteReader) -> dict[LibraryPath, Known]:
             seen.basis,
             seen.metadata_hash,
             "" if seen.payload_hash == seen.source_hash else seen.payload_hash,
+            seen.wanted,
         )
     return known
 

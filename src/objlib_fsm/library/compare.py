@@ -88,7 +88,7 @@ class NoLongerExcluded(msgspec.Struct, frozen=True, gc=False):
 
 
 class Moved(msgspec.Struct, frozen=True, gc=False):
-    """One file vanished, one came, with the same content, and there is no other way to pair them."""
+    """One file vanished, now or earlier, one came, with the same content, and there is no other way to pair them."""
 
     path: LibraryPath
     old_path: LibraryPath
@@ -250,6 +250,9 @@ def conclude(
             unchanged += 1
 
     origins = _moves(new, survey.gone, known)
+    left = [read for read in new if read.path not in origins]
+    if left:
+        origins |= _moves(left, _missing(survey, known), known)
     moved = set(origins.values())
     gone = [path for path in survey.gone if path not in moved]
     _guard(len(gone), survey.present_before)
@@ -315,6 +318,12 @@ def _compared(answer: Read, before: Known, new_headers: bool) -> Finding | None:
         return Touched(*answer)
     # That an unchanged file was read again is worth recording only when it saves the next reading.
     return Touched(*answer) if proves(fingerprint.mtime_ns, fingerprint.taken_at_us) else None
+
+
+def _missing(survey: Survey, known: Mapping[LibraryPath, Known]) -> list[LibraryPath]:
+    """Files that an earlier scan missed, and that this one did not meet: they may come back under another path."""
+    met = {found.path for found in survey.to_read}
+    return [path for path, before in known.items() if not before.present and before.wanted and path not in met]
 
 
 def _moves(

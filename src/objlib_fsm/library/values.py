@@ -137,7 +137,7 @@ class Known(msgspec.Struct, frozen=True, gc=False):
     Of a file once fingerprinted: the fields of that `Fingerprint`.  ``excluded`` with its reason while the file is
     left out; for a reason from its content ``size_bytes``, ``mtime_ns`` and ``taken_at_us`` are those of that
     reading, and ``sha256`` is "".  ``present`` is whether it was there when last seen.  ``basis``, ``metadata_hash``
-    and ``payload_sha256`` (with a header only) are of its description.
+    and ``payload_sha256`` (with a header only) are of its description.  ``wanted`` is False of a forgotten file.
     """
 
     size_bytes: int = 0
@@ -151,6 +151,7 @@ class Known(msgspec.Struct, frozen=True, gc=False):
     basis: str = ""
     metadata_hash: str = ""
     payload_sha256: str = ""
+    wanted: bool = True
 
 
 class Trouble(msgspec.Struct, frozen=True, gc=False):
