@@ -37,6 +37,7 @@ WRITTEN_BY: Final = {
     "wish": "`retry`, `forget` and `track` with `--json`",
     "answer": "`ask --json`",
     "listening": "`emulator --json`, when it accepts requests",
+    "adoption": "`adopt --json`",
     "config": "`config show --json`",
     "version": "`--version --json`",
 }

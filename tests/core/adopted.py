@@ -28,6 +28,7 @@ class Left(enum.Enum):
     LOST = "its document is named and is not there, nobody has looked"
     UNNAMED = "only its raw file is named, nobody has looked"
     OF_OTHER_BYTES = "its document was seen ACTIVE, of nobody knows which bytes"
+    GIVEN_UP = "its raw file is named, of nobody knows which bytes, nobody has looked"
     UNDER_WAY = "an import is under way"
     UPLOADED = "its raw file was seen ACTIVE"
     FAILED = "given up"
@@ -67,7 +68,10 @@ def adopted(left: Left, service: Service, clock: Clock) -> e.FileAdopted:
             document()
             more = {}
         case Left.OF_OTHER_BYTES:
-            more = {"documents": (document(payload=""), document(payload="")), **listed}
+            more = {"documents": (document(payload=""), document(payload="")), "unknown_bytes": True, **listed}
+        case Left.GIVEN_UP:
+            document(payload="")
+            more = {"unknown_bytes": True}
         case Left.UNDER_WAY:
             operation, _ = service.import_raw(PAYLOAD, now_us, 0)
             more = {"operation": operation.name, "began_at_us": clock.now_us, **listed}

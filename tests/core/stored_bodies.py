@@ -115,12 +115,13 @@ STORED: Final[list[tuple[e.Event, str]]] = [
             "indexed",
             ("stale?",),
             {"gemini_state": "indexed"},
+            True,
         ),
         '{"path":"a.md","size_bytes":6,"mtime_ns":3,"source_hash":"HASH","mime_type":"text/plain",'
         '"excluded":"adopted","missing_since_us":7,"documents":[{"name":"fileSearchStores/s1/documents/d1",'
         '"state":"STATE_ACTIVE","payload":"0123"}],"listed_at_us":8,"raws":[{"name":"files/r1","state":"ACTIVE",'
         '"size_bytes":6,"expires_at_us":9}],"operation":"fileSearchStores/s1/operations/o1","began_at_us":10,'
-        '"failed":"no","verdict":"indexed","doubts":["stale?"],"claim":{"gemini_state":"indexed"}}',
+        '"failed":"no","verdict":"indexed","doubts":["stale?"],"claim":{"gemini_state":"indexed"},"unknown_bytes":true}',
     ),
     (
         e.FilePruned(),

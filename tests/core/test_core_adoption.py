@@ -24,6 +24,7 @@ AT_FIRST = {
     Left.LOST: (State.PROCESSING, fx.LookUpDocument),
     Left.UNNAMED: (State.UNTRACKED, fx.ListDocuments),
     Left.OF_OTHER_BYTES: (State.UNTRACKED, fx.DeleteDocument),
+    Left.GIVEN_UP: (State.UNTRACKED, fx.Upload),
     Left.UNDER_WAY: (State.UNTRACKED, fx.Poll),
     Left.UPLOADED: (State.UNTRACKED, fx.ImportRaw),
     Left.FAILED: (State.FAILED, None),
@@ -32,7 +33,7 @@ AT_FIRST = {
 }
 """The state right after the adoption, and what is done next."""
 
-SENT_ANEW = (Left.LOST, Left.OF_OTHER_BYTES)
+SENT_ANEW = (Left.LOST, Left.OF_OTHER_BYTES, Left.GIVEN_UP)
 
 
 def effects(file: File) -> list[type]:
@@ -136,8 +137,7 @@ def test_it_is_adopted_once(left: Left) -> None:
     file = File(left=left)
     again = d.Adopt(adopted(left, Service(), Clock()))
     decided = d.decide(file.record, again, file.clock.now_us)
-    # A file that was only left out has nothing to lose; the command line leaves it alone.
-    assert isinstance(decided, Rejected) is (left is not Left.SKIPPED)
+    assert isinstance(decided, Rejected)
 
 
 def test_a_file_at_work_or_of_another_path_or_forgotten_is_not_adopted() -> None:

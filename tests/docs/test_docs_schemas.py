@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -17,6 +19,7 @@ import pytest
 from objlib_fsm.cli.messages import MESSAGES
 from objlib_fsm.core.table import Kind
 from objlib_fsm.resources import schema_dir
+from tests.adopt.schema import SCHEMA_12
 from tests.docs.kit import ROOT
 from tests.docs.schema_subset import problems
 
@@ -35,6 +38,20 @@ def run(folder: Path, *arguments: str, **more: str) -> list[dict[str, Any]]:
         command, cwd=folder, env=environment(**more), capture_output=True, text=True, timeout=60, check=False
     )
     return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def legacy_database(folder: Path) -> Path:
+    """A database of the earlier tool that knows one of the files."""
+    path = folder / "legacy.db"
+    with contextlib.closing(sqlite3.connect(path)) as db:
+        db.executescript(SCHEMA_12)
+        db.execute("INSERT INTO library_config VALUES ('gemini_store_name', 'fileSearchStores/old')")
+        row = ("/old/undo.md", "ab" * 32, "undo.md", 7, "indexed", "aaaaaaaaaaaa-bbbbbbbbbbbb", "no time")
+        columns = "file_path, content_hash, filename, file_size, gemini_state, gemini_store_doc_id, upload_timestamp"
+        db.execute(f"INSERT INTO files ({columns}) VALUES (?, ?, ?, ?, ?, ?, ?)", row)
+        db.execute("INSERT INTO files (file_path, content_hash, filename, file_size) VALUES ('/old/x', '', 'x', 1)")
+        db.commit()
+    return path
 
 
 @pytest.fixture(scope="module")
@@ -63,6 +80,7 @@ def documents(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
         ("forget", "notes/backup.txt"),
         ("track", "notes/undo.md"),
         ("config", "show"),
+        ("adopt", str(legacy_database(folder)), "--root", "notes", "--db", "adopted.db"),
         ("--version",),
         ("audit", "nothing-like-it"),
         ("status", "--state", "lost"),

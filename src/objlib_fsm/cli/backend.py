@@ -90,6 +90,12 @@ def choose(inv: Invocation, pin: Pin | None) -> Choice:
     raise NotNow("there is no API key for the Gemini service", KEY_HINT)
 
 
+def reachable(inv: Invocation, pin: Pin | None) -> bool:
+    """Whether there is a key, or a service that needs none: without, nothing can be asked of the Gemini service."""
+    url = _endpoint(inv.effective()) or (pin.service if pin is not None and "://" in pin.service else "")
+    return bool(find_key(inv)) or urlsplit(url).hostname in LOOPBACK
+
+
 def _endpoint(effective: Effective) -> str | None:
     """The address that was set.
 

@@ -10,11 +10,14 @@ from typing import Any, Final
 
 import msgspec
 
-
-class Message(msgspec.Struct, frozen=True, kw_only=True, tag_field="type"):
-    """The base of all documents."""
-
-    schema: int = 1
+from objlib_fsm.cli.message import Message as Message
+from objlib_fsm.cli.message import document as document
+from objlib_fsm.cli.messages_of_setup import AdoptedFile as AdoptedFile
+from objlib_fsm.cli.messages_of_setup import Adoption as Adoption
+from objlib_fsm.cli.messages_of_setup import Config as Config
+from objlib_fsm.cli.messages_of_setup import Doubt as Doubt
+from objlib_fsm.cli.messages_of_setup import Dropped as Dropped
+from objlib_fsm.cli.messages_of_setup import Setting as Setting
 
 
 class Error(Message, frozen=True, kw_only=True, tag="error"):
@@ -377,8 +380,8 @@ class Audit(Message, frozen=True, kw_only=True, tag="audit"):
     next_at: str | None
     documents: list[dict[str, Any]]
     events: list[AuditEvent]
-    operations: list[Operation] = []
-    raw_files: list[RawFile] = []
+    operations: list[Operation] = msgspec.field(default_factory=list)
+    raw_files: list[RawFile] = msgspec.field(default_factory=list)
 
 
 class Skipped(msgspec.Struct, frozen=True):
@@ -444,23 +447,6 @@ class Version(Message, frozen=True, kw_only=True, tag="version", rename={"objlib
     google_genai: str = msgspec.field(name="google-genai")
 
 
-class Setting(msgspec.Struct, frozen=True, kw_only=True):
-    """One setting in force.  ``origin`` is ``flag``, ``environment``, ``project``, ``user`` or ``default``; ``source``
-    the option, the variable, or the file with its line."""
-
-    key: str
-    value: Any
-    origin: str
-    source: str = ""
-
-
-class Config(Message, frozen=True, kw_only=True, tag="config"):
-    """The settings in force; ``files`` are the settings files that were read, by their layer."""
-
-    settings: list[Setting]
-    files: dict[str, str]
-
-
 MESSAGES: Final = (
     Error,
     Summary,
@@ -480,12 +466,7 @@ MESSAGES: Final = (
     Wished,
     Ask,
     Listening,
+    Adoption,
     Config,
     Version,
 )
-
-
-def document(message: Message) -> dict[str, Any]:
-    """*message* as JSON values, ``type`` first."""
-    values: dict[str, Any] = msgspec.to_builtins(message)
-    return values

@@ -108,6 +108,11 @@ def _of_engine(error: BaseException) -> Problem | None:
             )
         if isinstance(error, contract.AppendRefused):
             return Problem(str(error), "another process writes to the same log; run the command again", 4)
+    if "objlib_fsm.library.legacy" in sys.modules:
+        from objlib_fsm.library.legacy import LegacyProblem
+
+        if isinstance(error, LegacyProblem):
+            return Problem(str(error), error.hint, ExitCode.REFUSED)
     if "objlib_fsm.library.errors" in sys.modules:
         from objlib_fsm.library import errors as library
 

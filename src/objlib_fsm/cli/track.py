@@ -39,4 +39,7 @@ def command(
 
 
 def _refusal(record: FileRecord) -> str:
-    return "" if not record.wanted else "is not forgotten: nothing to do"
+    from objlib_fsm.core.record import SKIPPED_BEFORE
+
+    left_out = record.excluded == SKIPPED_BEFORE
+    return "" if left_out or not record.wanted else "is not forgotten: nothing to do"

@@ -89,11 +89,12 @@ def adopt(r: FileRecord, ev: e.FileAdopted, at_us: int) -> None:
     While nobody has looked, what it imported counts as an import whose document is not known: so a document that is
     not where it should be is looked for before the bytes are sent, and others of the file are found.
     """
-    claimed = payload_id(ev.source_hash)
-    stands_for = r.payload if ev.source_hash == r.source_hash else claimed
+    source_hash = "" if ev.unknown_bytes else ev.source_hash
+    claimed = payload_id(source_hash)
+    stands_for = r.payload if source_hash and source_hash == r.source_hash else claimed
     seen_us = ev.listed_at_us or 0
     r.raws += tuple(
-        Raw(w.name, ev.source_hash, 0, w.state, w.size_bytes, w.expires_at_us, at_us if w.state else 0) for w in ev.raws
+        Raw(w.name, source_hash, 0, w.state, w.size_bytes, w.expires_at_us, at_us if w.state else 0) for w in ev.raws
     )
     r.documents += tuple(
         Document(

@@ -111,7 +111,8 @@ class FileAdopted(Event, frozen=True, omit_defaults=True):
 
     ``claim`` is what that tool wrote, in its own words; ``verdict`` what came of it, and ``doubts`` what does not fit.
     ``documents`` were seen in a complete listing begun at ``listed_at_us``, or are only claimed (None).  One that
-    carries the short id of ``source_hash`` stands for those bytes, one that carries none for nobody knows which.
+    carries the short id of ``source_hash`` stands for those bytes, one that carries none for nobody knows which; with
+    ``unknown_bytes`` so does whatever else is found of its raw files.
     ``operation`` is an import under way since ``began_at_us``, ``failed`` why that tool gave up.
     """
 
@@ -132,6 +133,7 @@ class FileAdopted(Event, frozen=True, omit_defaults=True):
     verdict: str = ""
     doubts: tuple[str, ...] = ()
     claim: Mapping[str, str] = {}
+    unknown_bytes: bool = False
 
 
 class UploadIntended(Event, frozen=True, omit_defaults=True):

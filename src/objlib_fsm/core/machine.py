@@ -17,7 +17,7 @@ from transitions import EventData, Machine, MachineError
 from objlib_fsm.core import events as e
 from objlib_fsm.core import policy
 from objlib_fsm.core.ids import metadata_hash, payload_id
-from objlib_fsm.core.record import FileRecord, Role
+from objlib_fsm.core.record import SKIPPED_BEFORE, FileRecord, Role
 from objlib_fsm.core.table import FACTS, FILE_KINDS, INITIAL, TRANSITIONS, Kind, State
 
 Guard = Callable[[FileRecord, e.Event], bool]
@@ -54,8 +54,8 @@ def _is_wanted(record: FileRecord, event: e.Event) -> bool:
 
 
 def _is_unwanted(record: FileRecord, event: e.Event) -> bool:
-    """Somebody asked to forget the file."""
-    return record.version > 0 and not record.wanted
+    """Somebody asked to forget the file, or an earlier tool left it out."""
+    return record.version > 0 and (not record.wanted or record.excluded == SKIPPED_BEFORE)
 
 
 def _is_away(record: FileRecord, event: e.Event) -> bool:
@@ -76,8 +76,8 @@ def _is_here(record: FileRecord, event: e.Event) -> bool:
 
 
 def _may_adopt(record: FileRecord, event: e.Event) -> bool:
-    """Nothing of the file was begun, and no document of it is known."""
-    begun = record.raws or record.documents or record.calls or record.imports or not record.settled
+    """Nothing of the file was begun, no document of it is known, and no claim about it was heard before."""
+    begun = record.adopted or record.raws or record.documents or record.calls or record.imports or not record.settled
     return (
         isinstance(event, e.FileAdopted)
         and not begun

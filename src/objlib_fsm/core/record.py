@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Mapping
+from typing import Final
 
 import msgspec
 
@@ -14,6 +15,9 @@ from objlib_fsm.core.ids import DocumentName, EventId, OperationName, RawFileNam
 from objlib_fsm.core.outcomes import Outcome, Reason
 from objlib_fsm.core.paths import LibraryPath
 from objlib_fsm.core.table import INITIAL, State
+
+SKIPPED_BEFORE: Final = "skipped_before"
+"""Why a file is excluded that an earlier tool left out: it may be indexed, and is when somebody tracks it."""
 
 
 class Call(enum.StrEnum):
@@ -126,6 +130,7 @@ class FileRecord(msgspec.Struct, omit_defaults=True, gc=False):
     ``source_hash`` is of the bytes on disk, ``payload_hash`` of the bytes sent: ``header`` and then the file.
     ``metadata`` goes with the document; ``basis`` says what header and metadata were made from besides the bytes,
     empty for nothing.  ``resets`` counts how often somebody wanted another document of the same.
+    ``adopted`` is what came of an earlier tool's claim, empty when there was none.
     ``version`` counts its events.  ``attempts`` are the failed calls at the present step, ``look_ups`` the look-ups in
     a row that were of no use: they make it wait, never give up.  ``setbacks`` are the imports, documents and raw files
     of this payload that the service itself gave up, ``imports_sent`` how often this payload was imported since all of
@@ -153,6 +158,7 @@ class FileRecord(msgspec.Struct, omit_defaults=True, gc=False):
     resets: int = 0
     mime_type: str = ""
     excluded: str = ""
+    adopted: str = ""
     wanted: bool = True
     present: bool = True
     missing_since_us: int | None = None

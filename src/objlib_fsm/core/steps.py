@@ -16,7 +16,17 @@ from objlib_fsm.core import events as e
 from objlib_fsm.core.ids import metadata_hash, payload_id
 from objlib_fsm.core.outcomes import Outcome, Reason
 from objlib_fsm.core.policy import SETTLE_S, after_s
-from objlib_fsm.core.record import Call, Document, FileRecord, Import, OpenCall, Problem, Raw, Role
+from objlib_fsm.core.record import (
+    SKIPPED_BEFORE,
+    Call,
+    Document,
+    FileRecord,
+    Import,
+    OpenCall,
+    Problem,
+    Raw,
+    Role,
+)
 from objlib_fsm.core.table import LIBRARY_KINDS, Kind, State
 
 
@@ -99,6 +109,8 @@ def _forgotten(r: FileRecord, ev: e.FileForgotten, at_us: int) -> None:
 
 def _tracked(r: FileRecord, ev: e.FileTracked, at_us: int) -> None:
     r.wanted = True
+    if r.excluded == SKIPPED_BEFORE:
+        r.excluded, r.excluded_since_us = "", None
 
 
 def _retry(r: FileRecord, ev: e.RetryRequested, at_us: int) -> None:
@@ -124,12 +136,14 @@ def _reset(r: FileRecord, ev: e.FileReset, at_us: int) -> None:
 
 
 def _adopted(r: FileRecord, ev: e.FileAdopted, at_us: int) -> None:
+    r.adopted = ev.verdict or "adopted"
     if not r.path:
         r.path = ev.path
         r.size_bytes, r.mtime_ns = ev.size_bytes, ev.mtime_ns
         r.source_hash = r.payload_hash = ev.source_hash
         r.mime_type = ev.mime_type
         r.excluded = ev.excluded
+        r.excluded_since_us = at_us if ev.excluded else None
         if ev.missing_since_us is not None:
             r.present = False
             r.missing_since_us = ev.missing_since_us

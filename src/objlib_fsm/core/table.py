@@ -166,8 +166,9 @@ LIBRARY_KINDS: Final = tuple(kind for kind in Kind if kind.family is Family.LIBR
 FACTS: Final = frozenset(k for k in FILE_KINDS if k.family in (Family.OUTCOME, Family.OBSERVATION))
 """Legal in every state, never rejected, never move the file."""
 
-FIRST_KINDS: Final = frozenset({Kind.FILE_DISCOVERED, Kind.STRAY_FOUND})
-"""A stream begins with a file that a scan found, or with documents of this library that no stream accounts for."""
+FIRST_KINDS: Final = frozenset({Kind.FILE_DISCOVERED, Kind.STRAY_FOUND, Kind.FILE_ADOPTED})
+"""A stream begins with a file that a scan found or another tool knew, or with documents of this library that no stream
+accounts for."""
 
 INITIAL: Final = State.UNTRACKED
 """The state of a stream before its first event."""

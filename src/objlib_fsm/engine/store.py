@@ -33,11 +33,11 @@ async def get_or_create_store(journal: Journal, remote: Remote, service: str, di
         check_pin(pin, service, display_name)
         return await check_store(journal.clock, remote, pin.store)
     wanted = display_name or DEFAULT_DISPLAY_NAME
-    store = await _found(journal.clock, remote, wanted)
+    store = await found_store(journal.clock, remote, wanted)
     unsettled_s = _unsettled_s(journal)
     if store is None and unsettled_s > 0:
         await journal.clock.sleep(unsettled_s)
-        store = await _found(journal.clock, remote, wanted)
+        store = await found_store(journal.clock, remote, wanted)
     attempt = 0
     while store is None:
         attempt += 1
@@ -48,7 +48,7 @@ async def get_or_create_store(journal: Journal, remote: Remote, service: str, di
         if attempt == ATTEMPTS_PER_PASS or made.outcome is Outcome.REJECTED:
             raise CallFailed(made)
         await journal.clock.sleep(max(SETTLE_S, made.retry_after_s or 0.0))
-        store = await _found(journal.clock, remote, wanted)
+        store = await found_store(journal.clock, remote, wanted)
     await journal.note(LIBRARY_STREAM, e.StorePinned(store.name, wanted, service))
     return store
 
@@ -85,7 +85,8 @@ async def check_store(clock: Clock, remote: Remote, store: StoreName) -> StoreIn
         raise
 
 
-async def _found(clock: Clock, remote: Remote, display_name: str) -> StoreInfo | None:
+async def found_store(clock: Clock, remote: Remote, display_name: str) -> StoreInfo | None:
+    """The one store of that display name, None for none.  Raises `StoreProblem` for several."""
     stores = await answered(lambda: remote.find_stores(display_name), clock, Pace())
     if len(stores) > 1:
         names = " and ".join(store.name for store in stores)

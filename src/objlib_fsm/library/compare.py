@@ -194,7 +194,9 @@ def sort_out(
         if type(item) is Excluded:
             _exclude(survey, item, before)
         elif type(item) is Found:
-            if reread or before is None or not _settled(item, before, basis_of):
+            if before is not None and before.present and before.excluded is Exclusion.SKIPPED_BEFORE:
+                survey.still_excluded[Exclusion.SKIPPED_BEFORE] += 1
+            elif reread or before is None or not _settled(item, before, basis_of):
                 survey.to_read.append(item)
             elif before.excluded is None:
                 survey.unchanged += 1

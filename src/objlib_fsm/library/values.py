@@ -8,6 +8,7 @@ from typing import Final, NamedTuple
 import msgspec
 
 from objlib_fsm.core.paths import LibraryPath
+from objlib_fsm.core.record import SKIPPED_BEFORE
 
 FILE_BYTES_MAX: Final = 100_000_000
 """The service takes documents of up to "100 MB".  Read as decimal: what lies between that and 100 MiB would be sent
@@ -35,6 +36,7 @@ class Exclusion(enum.StrEnum):
     HIDDEN = "hidden"
     SECRET = "secret"  # noqa: S105  (a word, not a secret)
     IGNORED = "ignored"
+    SKIPPED_BEFORE = SKIPPED_BEFORE
 
     @property
     def text(self) -> str:
@@ -71,6 +73,7 @@ _TEXTS: Final = {
     Exclusion.HIDDEN: "hidden (its name, or that of its folder, begins with a dot)",
     Exclusion.SECRET: "looks like a key or a password file",
     Exclusion.IGNORED: "ignored by a rule in .gitignore or .objlibignore",
+    Exclusion.SKIPPED_BEFORE: "left out by the earlier tool, until somebody tracks it",
 }
 KEPT: Final = (Exclusion.UNREADABLE, Exclusion.METADATA)
 """The file is wanted, and something that can be mended prevents it: a run says so with its exit code, and the document
