@@ -43,6 +43,22 @@ def test_what_the_store_lost_is_sent_again(tmp_path: Path) -> None:
     in_world(tmp_path, story)
 
 
+def test_what_is_missing_a_moment_after_it_was_confirmed_is_reported_at_once_and_sent_again_a_minute_later(
+    tmp_path: Path,
+) -> None:
+    async def story(w: World) -> None:
+        fill(w, 25)
+        await w.run()
+        await delete(w, "file003.txt")
+        assert (await compare(w, after_s=0)).signs == {"=": 24, "-": 1}
+        assert (await compare(w, after_s=0, mend=True)).signs == {"=": 24, "-": 1}
+        assert w.kinds("file003.txt")[-2:] == ["document_gone", "started_over"]
+        await w.run_until_done()
+        assert await w.check() == {"indexed": 25}
+
+    in_world(tmp_path, story)
+
+
 def test_documents_of_others_are_counted_and_never_touched(tmp_path: Path) -> None:
     async def story(w: World) -> None:
         fill(w, 3)

@@ -102,9 +102,9 @@ class Compared:
         return {sign.value: number for sign, number in self.comparison.signs.items() if number}
 
 
-async def compare(w: World, *, mend: bool = False, path: Path | None = None) -> Compared:
-    """List and compare; mend when asked."""
-    await w.clock.sleep(120)
+async def compare(w: World, *, mend: bool = False, path: Path | None = None, after_s: float = 120) -> Compared:
+    """List and compare, when what was done last has settled; mend when asked."""
+    await w.clock.sleep(after_s)
     log = w.open("store-sync")
     shell = w.shell(log, log.run)
     try:

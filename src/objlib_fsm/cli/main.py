@@ -8,7 +8,24 @@ from typing import Annotated, Final
 import typer
 from typer.main import get_command
 
-from objlib_fsm.cli import adopt, ask, audit, config, emulator, forget, replay, retry, run, scan, status, track, watch
+from objlib_fsm.cli import (
+    adopt,
+    ask,
+    audit,
+    check,
+    config,
+    emulator,
+    forget,
+    replay,
+    retry,
+    run,
+    scan,
+    status,
+    store,
+    storesync,
+    track,
+    watch,
+)
 from objlib_fsm.cli.console import Console
 from objlib_fsm.cli.exitcodes import ExitCode
 from objlib_fsm.cli.options import Before, callback
@@ -59,7 +76,10 @@ def program(
     return ExitCode.OK
 
 
-for module in (run, watch, scan, status, audit, retry, forget, track, replay, ask, adopt, config, emulator):
+_ON_FILES = (run, watch, scan, status, audit, retry, forget, track)
+_ON_THE_WHOLE = (replay, storesync, check, store, ask, adopt, config, emulator)
+
+for module in _ON_FILES + _ON_THE_WHOLE:
     app.command(module.NAME, help=module.HELP, short_help=module.SHORT)(module.command)
 
 

@@ -18,6 +18,14 @@ from objlib_fsm.cli.messages_of_setup import Config as Config
 from objlib_fsm.cli.messages_of_setup import Doubt as Doubt
 from objlib_fsm.cli.messages_of_setup import Dropped as Dropped
 from objlib_fsm.cli.messages_of_setup import Setting as Setting
+from objlib_fsm.cli.messages_of_store import Assertion as Assertion
+from objlib_fsm.cli.messages_of_store import Check as Check
+from objlib_fsm.cli.messages_of_store import Difference as Difference
+from objlib_fsm.cli.messages_of_store import Sampled as Sampled
+from objlib_fsm.cli.messages_of_store import Store as Store
+from objlib_fsm.cli.messages_of_store import StoreDone as StoreDone
+from objlib_fsm.cli.messages_of_store import Stores as Stores
+from objlib_fsm.cli.messages_of_store import StoreSync as StoreSync
 
 
 class Error(Message, frozen=True, kw_only=True, tag="error"):
@@ -465,6 +473,10 @@ MESSAGES: Final = (
     Audit,
     Wished,
     Ask,
+    StoreSync,
+    Check,
+    Stores,
+    StoreDone,
     Listening,
     Adoption,
     Config,

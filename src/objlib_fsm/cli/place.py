@@ -41,7 +41,12 @@ def local_store_for(log: Path) -> Path:
 
 def own_paths(log: Path) -> list[Path]:
     """What of ours may lie inside the library."""
-    return [log, local_store_for(log), log.with_name(EMULATOR)]
+    return [log, local_store_for(log), log.with_name(EMULATOR), listing_for(log)]
+
+
+def listing_for(log: Path) -> Path:
+    """Where a listing of the store that is cut short is kept until it goes on."""
+    return log.with_name(f"{log.name}.listing")
 
 
 @contextlib.contextmanager

@@ -6,13 +6,15 @@ Either leaves a log from which the next run simply goes on.
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable
-from typing import Final
+from collections.abc import Awaitable, Callable
+from typing import Final, TypeVar
 
 import anyio
 
 from objlib_fsm.cli.console import Console
 from objlib_fsm.cli.exitcodes import ExitCode
+
+T = TypeVar("T")
 
 SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -48,3 +50,19 @@ class Ender:
                 "stopping: nothing new is begun, what is under way is let end (again: stop at once; nothing is lost)"
             )
             self.drain()
+
+
+async def until_told(console: Console, work: Callable[[Ender], Awaitable[T]]) -> T | ExitCode:
+    """The result of *work*, or the exit code of the signal that ended it before.  Raises what *work* raises."""
+    ender, result, error = Ender(console), None, None
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(ender.watch)
+        with ender.scope:
+            try:
+                result = await work(ender)
+            except Exception as raised:
+                error = raised
+        tasks.cancel_scope.cancel()
+    if error is not None:
+        raise error
+    return result if result is not None else ender.code or ExitCode.INTERRUPTED

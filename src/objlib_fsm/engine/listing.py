@@ -65,10 +65,18 @@ async def complete(
 
 
 async def _page(listing: Listing, remote: Remote, clock: Clock, pace: Pace, tokens: set[str]) -> DocumentsPage:
-    """The next page; an empty one with a successor is one like any other, one whose successor was there before none."""
+    """The next page; an empty one with a successor is one like any other, one whose successor was there before none.
+
+    An answer that says nothing at all reads like the empty last page: it is believed when the store counts no more.
+    """
 
     async def ask() -> DocumentsPage:
         page = await remote.documents_page(listing.store, listing.token)
+        if not page.documents and not page.next_token:
+            store = await remote.get_store(listing.store)
+            if store.documents > len(listing):
+                why = f"a listing ends after {len(listing)} of {store.documents} documents"
+                raise CallFailed(Failure(Outcome.UNAVAILABLE, Reason.GARBLED, why))
         if page.next_token and (page.next_token in tokens or len(tokens) >= PAGES_MAX):
             why = "a listing repeats a page and does not end"
             raise CallFailed(Failure(Outcome.UNAVAILABLE, Reason.GARBLED, why))

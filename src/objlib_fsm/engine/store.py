@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from objlib_fsm.core import events as e
+from objlib_fsm.core.decide import Tell
 from objlib_fsm.core.events import LIBRARY_STREAM
 from objlib_fsm.core.ids import StoreName
 from objlib_fsm.core.library_record import Pin
 from objlib_fsm.core.outcomes import Failure, Outcome, Reason
 from objlib_fsm.core.policy import ATTEMPTS_PER_PASS, SETTLE_S
+from objlib_fsm.core.record import FileRecord
+from objlib_fsm.core.table import State
 from objlib_fsm.engine.answers import answered
 from objlib_fsm.engine.clock import Clock
 from objlib_fsm.engine.errors import STORE_GONE_EXIT, Halted, StoreProblem
 from objlib_fsm.engine.journal import Journal
+from objlib_fsm.log.contract import AppendRefused
+from objlib_fsm.log.sqlite import SqliteReader
 from objlib_fsm.remote.pacing import Pace
 from objlib_fsm.remote.port import CallFailed, Remote, StoreInfo
+
+GROUP: Final = 500
+"""Files told of a new store by one commit."""
 
 DEFAULT_DISPLAY_NAME: Final = "objlib"
 """The display name of a library's store when nobody asked for another."""
@@ -33,22 +42,7 @@ async def get_or_create_store(journal: Journal, remote: Remote, service: str, di
         check_pin(pin, service, display_name)
         return await check_store(journal.clock, remote, pin.store)
     wanted = display_name or DEFAULT_DISPLAY_NAME
-    store = await found_store(journal.clock, remote, wanted)
-    unsettled_s = _unsettled_s(journal)
-    if store is None and unsettled_s > 0:
-        await journal.clock.sleep(unsettled_s)
-        store = await found_store(journal.clock, remote, wanted)
-    attempt = 0
-    while store is None:
-        attempt += 1
-        made = await _create(journal, remote, wanted)
-        if not isinstance(made, Failure):
-            store = made
-            break
-        if attempt == ATTEMPTS_PER_PASS or made.outcome is Outcome.REJECTED:
-            raise CallFailed(made)
-        await journal.clock.sleep(max(SETTLE_S, made.retry_after_s or 0.0))
-        store = await found_store(journal.clock, remote, wanted)
+    store = await _found_or_created(journal, remote, wanted)
     await journal.note(LIBRARY_STREAM, e.StorePinned(store.name, wanted, service))
     return store
 
@@ -85,6 +79,26 @@ async def check_store(clock: Clock, remote: Remote, store: StoreName) -> StoreIn
         raise
 
 
+async def _found_or_created(journal: Journal, remote: Remote, display_name: str) -> StoreInfo:
+    """A complete listing before each attempt to make it: an attempt whose answer was lost may have made it."""
+    attempt, unsettled_s = 0, _unsettled_s(journal)
+    while True:
+        store = await found_store(journal.clock, remote, display_name)
+        if store is None and unsettled_s > 0:
+            await journal.clock.sleep(unsettled_s)
+            unsettled_s = 0.0
+            continue
+        if store is not None:
+            return store
+        attempt += 1
+        made = await _create(journal, remote, display_name)
+        if not isinstance(made, Failure):
+            return made
+        if attempt == ATTEMPTS_PER_PASS or made.outcome is Outcome.REJECTED:
+            raise CallFailed(made)
+        await journal.clock.sleep(max(SETTLE_S, made.retry_after_s or 0.0))
+
+
 async def found_store(clock: Clock, remote: Remote, display_name: str) -> StoreInfo | None:
     """The one store of that display name, None for none.  Raises `StoreProblem` for several."""
     stores = await answered(lambda: remote.find_stores(display_name), clock, Pace())
@@ -112,3 +126,59 @@ async def _create(journal: Journal, remote: Remote, display_name: str) -> StoreI
         return failure
     await journal.note(LIBRARY_STREAM, e.StoreCreateEnded(call, Outcome.DONE, store.name))
     return store
+
+
+async def delete_store(journal: Journal, remote: Remote, store: StoreName) -> None:
+    """Delete the store with everything in it; "it is not there" is done.  Raises `Halted`, `CallFailed`.
+
+    Nothing else is recorded: that a store is gone is found by asking.
+    """
+    call = journal.new_id()
+    await journal.note(LIBRARY_STREAM, e.StoreDeleteIntended(call, store))
+    outcome, message = Outcome.DONE, ""
+    try:
+        await remote.delete_store(store)
+    except CallFailed as failed:
+        failure = failed.failure
+        if failure.reason not in (Reason.GONE, Reason.FORBIDDEN):
+            ended = e.StoreDeleteEnded(call, store, failure.outcome, failure.message)
+            await journal.note(LIBRARY_STREAM, ended)
+            if failure.outcome is Outcome.HALTED:
+                raise Halted(failure) from None
+            raise
+        message = "it was not there"
+    await journal.note(LIBRARY_STREAM, e.StoreDeleteEnded(call, store, outcome, message))
+
+
+async def replace_store(journal: Journal, log: SqliteReader, remote: Remote, pin: Pin) -> tuple[StoreInfo, int]:
+    """Another store takes the place of the pinned one, which is gone; how many files are to go there.
+
+    The pin comes last: a crash before it leaves a log whose store is gone, and the next attempt goes on from there,
+    with the store that was made.  Raises `StoreProblem`, `Halted`, `CallFailed`.
+    """
+    store = await _found_or_created(journal, remote, pin.display_name)
+    files, group = 0, []
+    for record in [record for record in log.records() if _stands_on_a_store(record)]:
+        group.append(record)
+        if len(group) == GROUP:
+            files += await _all_replaced(journal, group, store.name)
+            group.clear()
+    files += await _all_replaced(journal, group, store.name)
+    await journal.note(LIBRARY_STREAM, e.StorePinned(store.name, pin.display_name, pin.service))
+    return store, files
+
+
+async def _all_replaced(journal: Journal, records: Sequence[FileRecord], store: StoreName) -> int:
+    """One commit for all of them; those to which another process appended meanwhile one by one."""
+    replaced = Tell(e.StoreReplaced(store))
+    appends = [append for record in records if (append := journal.prepare(record, (replaced,))) is not None]
+    outcomes = await journal.log.append_all(appends)
+    for record, outcome in zip(records, outcomes, strict=True):
+        if isinstance(outcome, AppendRefused):
+            await journal.tell(journal.reload(record.stream), replaced)
+    return len(records)
+
+
+def _stands_on_a_store(record: FileRecord) -> bool:
+    """Whether anything that is known of the file says that a store holds something of it, or is about to."""
+    return bool(record.live_documents or record.imports or record.state in (State.PROCESSING, State.INDEXED))

@@ -10,7 +10,7 @@ from __future__ import annotations
 import enum
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 import anyio.lowlevel
 import msgspec
@@ -100,6 +100,14 @@ class Comparison(msgspec.Struct, frozen=True):
         return not any(self.signs[sign] for sign in DIFFERENCES)
 
 
+class _Doubt(NamedTuple):
+    """A document that the listing does not show; ``settled``: it should."""
+
+    stream: StreamId
+    document: DocumentName
+    settled: bool
+
+
 class Comparer:
     """Compares a complete listing with the log.  What it finds is kept in the listing's scratch."""
 
@@ -118,7 +126,7 @@ class Comparer:
         """What differs.  Raises `CallFailed` when the service cannot say whether a document is missing."""
         self._listing.write("DELETE FROM finding WHERE n > ?", [(0,)])
         self._find_owners()
-        doubts: list[tuple[StreamId, DocumentName]] = []
+        doubts: list[_Doubt] = []
         for count, record in enumerate(self._log.records()):
             doubts += self._compare_file(record)
             if count % CHUNK == 0:
@@ -155,26 +163,24 @@ class Comparer:
 
     # ---- file by file ------------------------------------------------------------------------------------------------
 
-    def _compare_file(self, record: FileRecord) -> list[tuple[StreamId, DocumentName]]:
+    def _compare_file(self, record: FileRecord) -> list[_Doubt]:
         """Note what the listing shows of the file; the documents that it does not show though it should."""
         listed = list(self._listing.documents("owner = ?", (record.stream,)))
         if _plainly_same(record, listed):
             self._signs[Sign.SAME] += 1
             return []
-        shown = {document.name for document in listed}
-        for document in self._missing(record, shown):
-            self._add(Finding(Sign.MISSING, document.name, record.stream, record.path, "indexed here, missing there"))
         if listed:
             self._compare_listed(record, listed)
-        return [(record.stream, document.name) for document in self._missing(record, shown)]
-
-    def _missing(self, record: FileRecord, shown: set[DocumentName]) -> Sequence[Document]:
-        """What stands for an indexed file, was known long enough before the listing, and is not shown by it."""
         document = record.document
-        if record.state is not State.INDEXED or document is None or document.name in shown:
-            return ()
-        known_before: bool = after_s(document.seen_at_us, SETTLE_S) <= self._listing.began_at_us
-        return (document,) if known_before else ()
+        if record.state is not State.INDEXED or document is None or document.name in {shown.name for shown in listed}:
+            return []
+        self._add(Finding(Sign.MISSING, document.name, record.stream, record.path, "indexed here, missing there"))
+        return [_Doubt(record.stream, document.name, self._is_settled(document))]
+
+    def _is_settled(self, document: Document) -> bool:
+        """Whether it was shown long enough before the listing for that to show it too."""
+        settled: bool = after_s(document.seen_at_us, SETTLE_S) <= self._listing.began_at_us
+        return settled
 
     def _compare_listed(self, record: FileRecord, listed: Sequence[RemoteDocument]) -> None:
         before = {document.name: document for document in record.documents}
@@ -199,15 +205,15 @@ class Comparer:
             else:
                 self._add(Finding(sign, document.name, record.stream, record.path, note))
 
-    async def _settle_doubts(self, doubts: Sequence[tuple[StreamId, DocumentName]]) -> None:
+    async def _settle_doubts(self, doubts: Sequence[_Doubt]) -> None:
         """What the listing does not show is asked for by name, unless the store's own count bears the listing out."""
         if not doubts:
             return
         store = await answered(lambda: self._remote.get_store(self._listing.store), self._clock, self._pace)
         trusted = store.documents == len(self._listing)
         self._flush()
-        for stream, name in doubts:
-            there = None if trusted else await self._look_up(name)
+        for stream, name, settled in doubts:
+            there = None if trusted and settled else await self._look_up(name)
             if there is None:
                 self._plan["send_again"] += 1
                 continue
@@ -287,12 +293,18 @@ async def mend(journal: Journal, log: SqliteReader, listing: Listing) -> set[Str
     began_at_us, touched = listing.began_at_us, set[StreamId]()
     marks = ", ".join(f"'{sign.value}'" for sign in DIFFERENCES)
     query = f"SELECT DISTINCT stream FROM finding WHERE sign IN ({marks})"  # noqa: S608 - constants
+    missing = {str(name) for (name,) in listing.rows("SELECT document FROM finding WHERE sign = '-'")}
     for (stream,) in listing.rows(query):
         record = log.record(StreamId(stream))
         listed = list(listing.documents("owner = ?", (stream,)))
         if record is None or not (listed or record.live_documents):
             continue
-        await journal.tell(record, d.DocumentsFound(began_at_us, _facts(record, listed)))
+        record = await journal.tell(record, d.DocumentsFound(began_at_us, _facts(record, listed)))
+        for absent in [document for document in record.live_documents if document.name in missing]:
+            # It was shown so shortly before that its absence counts for nothing yet.
+            wait_us = after_s(absent.seen_at_us, SETTLE_S) - journal.clock.now_us()
+            await journal.clock.sleep(max(wait_us, 0) / 1e6)
+            record = await journal.tell(record, d.DocumentMissing(absent.name))
         touched.add(record.stream)
     strays = list(_found_strays(listing))
     taken = set()
