@@ -156,7 +156,7 @@ class _Sync:
         return self._outcome(touched, summary.sync_due)
 
     def _outcome(self, touched: set[StreamId], due: bool) -> ExitCode:
-        waiting = len(touched.intersection(self.shell.log.open_streams()))
+        waiting = len(touched.intersection(file.stream for file in self.shell.log.open_files()))
         if waiting:
             self._say(f"{count(waiting, 'file')} not done yet: objlib-fsm run goes on from here")
             return ExitCode.LATER
