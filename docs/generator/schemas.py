@@ -34,7 +34,7 @@ WRITTEN_BY: Final = {
     "status": "`status --json`",
     "replay": "`replay --json`",
     "audit": "`audit --json`",
-    "wish": "`retry`, `forget` and `track` with `--json`",
+    "wish": "`retry`, `reset`, `forget` and `track` with `--json`",
     "answer": "`ask --json`",
     "store_sync": "`store-sync --json`",
     "check": "`check --json`",

@@ -39,6 +39,15 @@ async def deletion_consent(
     return await typed_consent(console, what, accepted, confirm)
 
 
+def yes_or_no(what: str, question: str) -> bool:
+    """Whether somebody at the terminal says yes to *what*.  Raises `WrongUse` when nobody can be asked."""
+    if sys.stdin is None or not sys.stdin.isatty():
+        raise WrongUse(f"{what}, and nobody can be asked here", "add --yes to agree")
+    sys.stderr.write(question)
+    sys.stderr.flush()
+    return sys.stdin.readline().strip().lower() in ("y", "yes")
+
+
 async def typed_consent(console: Console, what: str, accepted: Sequence[str], confirm: str | None) -> bool:
     """Whether somebody typed one of the *accepted* words, here or with ``--confirm``.  Raises `WrongUse`."""
     words = " or ".join(accepted)

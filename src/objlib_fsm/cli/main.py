@@ -17,6 +17,7 @@ from objlib_fsm.cli import (
     emulator,
     forget,
     replay,
+    reset,
     retry,
     run,
     scan,
@@ -76,7 +77,7 @@ def program(
     return ExitCode.OK
 
 
-_ON_FILES = (run, watch, scan, status, audit, retry, forget, track)
+_ON_FILES = (run, watch, scan, status, audit, retry, reset, forget, track)
 _ON_THE_WHOLE = (replay, storesync, check, store, ask, adopt, config, emulator)
 
 for module in _ON_FILES + _ON_THE_WHOLE:

@@ -400,7 +400,10 @@ class Skipped(msgspec.Struct, frozen=True):
 
 
 class Wished(Message, frozen=True, kw_only=True, tag="wish"):
-    """What ``retry``, ``forget`` or ``track`` recorded.  ``at_work``: a run takes it up now, else the next one."""
+    """What ``retry``, ``reset``, ``forget`` or ``track`` recorded.
+
+    ``at_work``: a run takes it up now, else the next one.
+    """
 
     command: str
     files: list[str]

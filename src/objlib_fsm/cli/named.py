@@ -49,6 +49,14 @@ def find(log: SqliteReader, text: str) -> FileRecord:
     )
 
 
+def folders(log: SqliteReader, text: str) -> list[str]:
+    """The folders of the library that *text* may mean; the empty text is the library's own."""
+    root = remembered_root(log)
+    if root is not None and os.path.realpath(os.fsencode(text)) == os.path.realpath(os.fsencode(root)):
+        return [""]
+    return list(_candidates(log, text))
+
+
 def _candidates(log: SqliteReader, text: str) -> list[LibraryPath]:
     """The paths inside the library that *text* may mean.
 

@@ -10,7 +10,7 @@ import anyio
 
 from objlib_fsm.cli import messages
 from objlib_fsm.cli.exitcodes import ExitCode
-from objlib_fsm.cli.named import find
+from objlib_fsm.cli.named import find, folders
 from objlib_fsm.cli.options import Invocation
 from objlib_fsm.cli.place import log_path, reading
 from objlib_fsm.cli.render import count
@@ -35,6 +35,25 @@ def named(log: SqliteReader, names: Sequence[str]) -> list[FileRecord]:
     return list({record.stream: record for record in (find(log, name) for name in names)}.values())
 
 
+def named_or_below(log: SqliteReader, names: Sequence[str]) -> list[FileRecord]:
+    """The files, and those below the folders, of these names; each once, by path.
+
+    Raises `NotThere` for a name that is neither.
+    """
+    found: dict[str, FileRecord] = {}
+    for name in names:
+        below = [record for path in folders(log, name) for record in below_of(log, path)]
+        found |= {record.stream: record for record in below or [find(log, name)]}
+    return sorted(found.values(), key=lambda record: record.path)
+
+
+def below_of(log: SqliteReader, folder: str) -> Sequence[FileRecord]:
+    """Every file below the folder; the empty text is the library's own."""
+    first = f"{folder}/" if folder else ""
+    last = f"{folder}0" if folder else "\U0010ffff"  # "0" comes right after "/".
+    return list(log.records("path >= ? AND path < ? ORDER BY path", (first, last)))
+
+
 def carry_out(
     inv: Invocation,
     actor: str,
@@ -42,15 +61,22 @@ def carry_out(
     choose: Callable[[SqliteReader], Sequence[FileRecord]],
     refusal: Refusal,
     done: str,
+    agreed: Callable[[Sequence[FileRecord]], bool] | None = None,
 ) -> ExitCode:
-    """Append *event* for the files that *choose* finds and *refusal* lets pass; *done* tells what it means for them."""
-    with reading(inv):
-        pass  # A log that is not there is not made.
+    """Append *event* for the files that *choose* finds and *refusal* lets pass; *done* tells what it means for them.
+
+    *agreed* is asked first, when it is given and there is something to append.
+    """
+    with reading(inv) as log:  # A log that is not there is not made, and none is held open during a question.
+        chosen = choose(log)
+    skipped = [(str(record.path), why) for record in chosen if (why := refusal(record))]
+    wanted = [record for record in chosen if not refusal(record)]
+    if wanted and agreed is not None and not agreed(wanted):
+        inv.console.say("nothing was recorded")
+        return ExitCode.LATER
     with opened_shell(log_path(inv), actor) as shell:
-        chosen = choose(shell.log)
-        skipped = [(str(record.path), why) for record in chosen if (why := refusal(record))]
         journal = Journal(shell.log, shell.clock, shell.random_bytes)
-        wished = anyio.run(wish, journal, [record for record in chosen if not refusal(record)], event)
+        wished = anyio.run(wish, journal, wanted, event)
         skipped += [(rejected.path, _late(rejected)) for rejected in wished.refused]
         holder = _at_work(shell.log)
     if inv.json:

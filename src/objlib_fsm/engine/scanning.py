@@ -14,6 +14,7 @@ from objlib_fsm.core import events as e
 from objlib_fsm.core.decide import Tell
 from objlib_fsm.core.fold import apply, new_record
 from objlib_fsm.core.ids import SHORT_ID_BYTES, StreamId, short_id
+from objlib_fsm.core.machine import fire
 from objlib_fsm.core.paths import LibraryPath
 from objlib_fsm.core.record import FileRecord
 from objlib_fsm.engine.journal import Journal, NotAllowed
@@ -202,27 +203,24 @@ def events_of(finding: c.Finding, record: FileRecord) -> tuple[e.Event, ...]:
     """The events that record *finding* of a file with this record (a new one for a path never seen).
 
     What was found of the file, and what is said of it when that is other than before.  A header stays as it is while
-    the file's bytes and metadata do, also where the file has moved; it was part of what was sent.
+    the file's bytes and metadata do, also where the file has moved: it was part of what was sent.
     """
     if isinstance(finding, c.Vanished | c.NowExcluded):
         return (event_of(finding, record),)
     d, f = finding.description, finding.fingerprint
     seen = None if isinstance(finding, c.Redescribed) and _as_recorded(f, record) else event_of(finding, record)
     after = record if seen is None else apply(record, seen, 0)
-    kept = (
-        not isinstance(finding, c.Redescribed)
-        and f.sha256 == record.source_hash
-        and d.metadata_hash == record.metadata_hash
-    )
-    header, payload = (after.header, after.payload_hash) if kept else (d.header, d.payload_sha256 or after.source_hash)
-    if (payload, d.metadata_hash) != (after.payload_hash, after.metadata_hash):
-        sent = payload if header else ""
-        said: e.Event = e.FileDescribed(d.metadata, d.archive, d.basis, header, sent)
-    elif d.basis != record.basis or (d.archive and f.sha256 != record.source_hash):
-        said = e.FileTouched(f.size_bytes, f.mtime_ns, f.inode, f.device, f.taken_at_us, d.basis, d.archive)
-    else:
-        return () if seen is None else (seen,)
-    return (said,) if seen is None or isinstance(finding, c.Touched) else (seen, said)
+    touched = e.FileTouched(f.size_bytes, f.mtime_ns, f.inode, f.device, f.taken_at_us, d.basis, d.archive)
+    if not isinstance(finding, c.Redescribed) and f.sha256 == record.source_hash:
+        if d.basis == record.basis:
+            return () if seen is None else (seen,)
+        if d.metadata_hash == record.metadata_hash:
+            return (touched,) if seen is None or isinstance(finding, c.Touched) else (seen, touched)
+    said = e.FileDescribed(d.metadata, d.archive, d.basis, d.header, d.payload_sha256)
+    if fire(after, said) is not None:
+        return (said,) if seen is None else (seen, said)
+    told = d.basis != record.basis or bool(d.archive)
+    return tuple(event for event in (seen, touched if told else None) if event is not None)
 
 
 def _as_recorded(f: Fingerprint, record: FileRecord) -> bool:

@@ -312,11 +312,12 @@ def _compared(answer: Read, before: Known, new_headers: bool) -> Finding | None:
         return Reappeared(*answer)
     if fingerprint.sha256 != before.sha256:
         return Changed(*answer)
-    if description.metadata_hash != before.metadata_hash:
-        return Redescribed(*answer)
+    other_basis = description.basis != before.basis
+    if description.metadata_hash != before.metadata_hash and (other_basis or new_headers):
+        return Redescribed(*answer)  # Else it was indexed before metadata were read, and nothing has changed since.
     if new_headers and description.payload_sha256 != before.payload_sha256:
         return Redescribed(*answer)
-    if description.basis != before.basis:
+    if other_basis:
         return Touched(*answer)
     # That an unchanged file was read again is worth recording only when it saves the next reading.
     return Touched(*answer) if proves(fingerprint.mtime_ns, fingerprint.taken_at_us) else None

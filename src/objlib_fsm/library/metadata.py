@@ -57,13 +57,14 @@ WILDCARDS_MAX: Final = 3
 HEADER_TEMPLATE_CHARS_MAX: Final = 2_000
 HEADER_VALUE_CHARS_MAX: Final = 256
 
-_NUMBERS: Final = frozenset({"year", "quarter", "week", "quality_score"})
-"""Fields whose digits in a path are a number; a course called 101 stays text."""
+_NUMBERS: Final = frozenset({"year", "quarter", "week"})
+"""Fields that are a number in a path, and digits alone; a course called 101 stays text."""
 
 _FIELD: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 _OURS: Final = "objlib_"
 _PLACEHOLDER: Final = re.compile(r"\{([A-Za-z_][A-Za-z0-9_-]*)\}")
 _TOKEN: Final = re.compile(r"\*\*/|\*\*|\*|\?|\{([A-Za-z_][A-Za-z0-9_]*)\}|[^*?{]+|.", re.DOTALL)
+_NUMERIC: Final = re.compile(r"\{(?:year|quarter|week)\}")
 _ADJACENT: Final = re.compile(r"[*}][*{]|\*\?|\?\*")
 
 
@@ -71,8 +72,8 @@ class PathRule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What is said of the files whose path fits.
 
     ``path`` is a pattern for the whole path below the library: ``*`` and ``?`` stop at a slash, ``**`` does not, and
-    ``{field}`` is ``*`` whose text becomes that field.  A pattern without a slash is for the name alone, one that ends
-    in a slash for everything below.
+    ``{field}`` is ``*`` whose text becomes that field; year, quarter and week take digits alone.  A pattern without a
+    slash is for the name alone, one that ends in a slash for everything below.
     """
 
     path: Annotated[str, Meta(min_length=1, max_length=1_000, description="Pattern of the path.")]
@@ -210,10 +211,7 @@ class Describer:
         for expression, fields in self._paths:
             match = expression.fullmatch(path)
             if match is not None:
-                found |= {
-                    field: int(text) if field in _NUMBERS and text.isascii() and text.isdigit() else text
-                    for field, text in match.groupdict().items()
-                }
+                found |= {field: int(text) if field in _NUMBERS else text for field, text in match.groupdict().items()}
                 found |= fields
         return found
 
@@ -231,13 +229,13 @@ def compiled(pattern: str) -> re.Pattern[str]:
             raise ValueError(
                 f"the pattern {pattern!r}: at most {WILDCARDS_MAX} of * and {{field}} between two slashes, and ** alone"
             )
-    if text.count("**") > WILDCARDS_MAX or _ADJACENT.search(text.replace("**", "")):
+    if text.count("**") > WILDCARDS_MAX or _ADJACENT.search(_NUMERIC.sub("0", text.replace("**", ""))):
         raise ValueError(f"the pattern {pattern!r}: too many ** or wildcards with nothing between them")
     for token in _TOKEN.finditer(text):
         match token[0], token[1]:
             case _, str(field):
                 _check_name(field)
-                parts.append(f"(?P<{field}>[^/]+)")
+                parts.append(f"(?P<{field}>{'[0-9]{1,9}' if field in _NUMBERS else '[^/]+'})")
             case "**/", _:
                 parts.append("(?:.*/)?")
             case "**", _:

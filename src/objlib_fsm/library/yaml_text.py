@@ -20,7 +20,8 @@ _FLOAT: Final = "tag:yaml.org,2002:float"
 
 
 class _Loader(_Base):  # type: ignore[misc]
-    """Scalars as in the core schema of YAML 1.2, without octal, hexadecimal and infinite numbers."""
+    """Scalars as in the core schema of YAML 1.2, without octal, hexadecimal and infinite numbers; one of more than 15
+    digits, which JSON would not keep, is text."""
 
     yaml_implicit_resolvers: dict[Any, Any] = {}  # noqa: RUF012  (what PyYAML reads)
     yaml_constructors: dict[Any, Any] = {}  # noqa: RUF012
@@ -41,12 +42,21 @@ class _Loader(_Base):  # type: ignore[misc]
 
 _Loader.add_implicit_resolver(_NULL, re.compile(r"(?:~|null|Null|NULL|)\Z"), ["~", "n", "N", ""])
 _Loader.add_implicit_resolver(_BOOL, re.compile(r"(?:true|True|TRUE|false|False|FALSE)\Z"), list("tTfF"))
-_Loader.add_implicit_resolver(_INT, re.compile(r"[-+]?[0-9]{1,18}\Z"), list("-+0123456789"))
+_Loader.add_implicit_resolver(_INT, re.compile(r"[-+]?[0-9]{1,15}\Z"), list("-+0123456789"))
 _Loader.add_implicit_resolver(
     _FLOAT,
-    re.compile(r"[-+]?(?:\.[0-9]{1,30}|[0-9]{1,30}(?:\.[0-9]{0,30})?)(?:[eE][-+]?[0-9]{1,3})?\Z"),
+    re.compile(
+        r"[-+]?(?:(?:\.[0-9]{1,30}|[0-9]{1,30}\.[0-9]{0,30})(?:[eE][-+]?[0-9]{1,3})?|[0-9]{1,30}[eE][-+]?[0-9]{1,3})\Z"
+    ),
     list("-+.0123456789"),
 )
+
+
+def _undefined(_loader: Any, node: Any) -> Any:
+    raise yaml.constructor.ConstructorError(None, None, f"the tag {node.tag} is not read", node.start_mark)
+
+
+_Loader.add_constructor(None, _undefined)
 _Loader.add_constructor(_STR, lambda loader, node: loader.construct_scalar(node))
 _Loader.add_constructor(_NULL, lambda loader, node: None)
 _Loader.add_constructor(_BOOL, lambda loader, node: loader.construct_scalar(node).lower() == "true")
