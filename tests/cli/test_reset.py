@@ -81,7 +81,7 @@ def test_metadata_from_the_settings_to_the_answer(place: Place) -> None:
     (place.folder / "objlib.toml").write_text(
         '[metadata]\nheader = "About {course}"\n[[metadata.rules]]\npath = "{course}/{year}/week {week}.md"\n'
     )
-    place.ok("run", "--new-headers")
+    place.ok("run", "--redescribe")
     assert uploads(place, "Ethics/2019/week 3.md") == 2
     assert cited("--where", "speaker=Ann") == []
 
@@ -90,7 +90,7 @@ def test_a_rule_that_cannot_be_is_told_with_its_file(place: Place) -> None:
     place.write("a.md")
     settings = place.folder / "objlib.toml"
     for text, told in (
-        ('path = "{course}{year}/*"', "wildcards with nothing between"),
+        ('path = "{course}{category}/*"', "wildcards with nothing between"),
         ('path = "a/*"', "sets nothing"),
         ('path = "a/*"\nset = { topics = [] }', "topics: is an empty list"),
         ('path = "a/*"\nset = { objlib_stream = "x" }', "objlib_"),

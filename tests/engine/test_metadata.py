@@ -169,10 +169,10 @@ def test_a_header_goes_before_the_text_and_another_template_changes_files_only_o
         path.rename(w.library / "Ethics/2019/week 03.md")
         await w.run_until_done(metadata=other)
         assert uploads(w) == sent, "a move sends nothing again"
-        await w.run_until_done(metadata=other, new_headers=True)
+        await w.run_until_done(metadata=other, redescribe=True)
         assert w.records()["Ethics/2019/week 03.md"].header == "Ethics: week 03\n\n"
         assert uploads(w) == sent + 1
-        await w.run_until_done(metadata=other, new_headers=True)
+        await w.run_until_done(metadata=other, redescribe=True)
         assert uploads(w) == sent + 1, "asked for again, nothing is other"
         assert await w.check() == {"indexed": 2}
 

@@ -392,7 +392,20 @@ def test_a_file_indexed_before_metadata_were_read_is_not_replaced_for_them(tmp_p
     known[LibraryPath("a.md")] = msgspec.structs.replace(known[LibraryPath("a.md")], metadata_hash="")
     os.utime(path, ns=(1_600_000_000_000_000_001,) * 2)
     assert kinds(scan(tmp_path, known, LATER_US)) == [("Touched", "a.md")]
-    assert kinds(scan(tmp_path, known, LATER_US, new_headers=True)) == [("Redescribed", "a.md")], "on request"
+    assert kinds(scan(tmp_path, known, LATER_US, redescribe=True)) == [("Redescribed", "a.md")], "on request"
+
+
+def test_an_adopted_file_is_not_replaced_for_its_description(tmp_path: Path) -> None:
+    write(tmp_path, "Ethics/a.md", "Text\n")
+    rules = Describer(Rules(rules=(PathRule("{course}/*"),)))
+    path = LibraryPath("Ethics/a.md")
+    known = remember({}, scan(tmp_path, {}, LATER_US))
+    known[path] = msgspec.structs.replace(known[path], taken_at_us=0)  # Nobody has read its bytes here.
+    first = scan(tmp_path, known, LATER_US, describer=rules)
+    assert kinds(first) == [("Touched", "Ethics/a.md")]
+    known[path] = msgspec.structs.replace(remember(known, first)[path], metadata_hash="")
+    assert kinds(scan(tmp_path, known, LATER_US, describer=rules)) == []
+    assert kinds(scan(tmp_path, known, LATER_US, describer=rules, redescribe=True)) == [("Redescribed", "Ethics/a.md")]
 
 
 def test_bad_metadata_leave_a_file_out_until_they_change(tmp_path: Path) -> None:

@@ -111,9 +111,9 @@ class World:
         finally:
             await remote.aclose()
 
-    async def run(self, stop: Stop | None = None, *, new_headers: bool = False, **options: Any) -> s.Summary:
+    async def run(self, stop: Stop | None = None, *, redescribe: bool = False, **options: Any) -> s.Summary:
         """Scan and run once."""
-        return await self._run(None, stop, new_headers=new_headers, **options)
+        return await self._run(None, stop, redescribe=redescribe, **options)
 
     def new_life(self, verdict: Verdict = immortal) -> Life:
         """A process of this world that is yet to run."""
@@ -145,7 +145,7 @@ class World:
             log.close()
 
     async def _run(
-        self, life: Life | None, stop: Stop | None, *, new_headers: bool = False, **options: Any
+        self, life: Life | None, stop: Stop | None, *, redescribe: bool = False, **options: Any
     ) -> s.Summary:
         log = self.open(run_sync=inline if life is None else life.run_sync)
         shell = self.shell(log, log.run, life)
@@ -158,7 +158,7 @@ class World:
                     self.library,
                     [self.folder / ".objlib"],
                     rules=rules,
-                    new_headers=new_headers,
+                    redescribe=redescribe,
                 )
                 return await session.run(
                     s.Service(lambda: self.remote(life), "test", self.pace),

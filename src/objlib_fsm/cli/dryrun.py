@@ -38,7 +38,7 @@ def dry_run(inv: Invocation, wish: Wish, choice: Choice, root: Path, log: Path) 
         known = known_files(reader) if reader else {}
         describer = Describer(inv.settings.metadata)
         ignore = inv.settings.ignore
-        found = scan(root, known, now_us, own_paths(log), ignore, describer, new_headers=wish.new_headers)
+        found = scan(root, known, now_us, own_paths(log), ignore, describer, redescribe=wish.redescribe)
         sizes = _waiting(reader, wish.retry_failed) if reader else {}
         pruned = _pruned(inv, reader, found, now_us) if reader and wish.prune else None
     for finding in found.findings:

@@ -53,7 +53,7 @@ class Wish:
     confirm: str | None = None
     retry_failed: bool = False
     wait: bool = False
-    new_headers: bool = False
+    redescribe: bool = False
 
 
 @shared(service=True)
@@ -94,8 +94,11 @@ def command(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would be sent, and change nothing.", show_default=False)
     ] = False,
-    new_headers: Annotated[
-        bool, typer.Option("--new-headers", help="Send files whose header has become another.", show_default=False)
+    redescribe: Annotated[
+        bool,
+        typer.Option(
+            "--redescribe", help="Read every file; replace what would be described otherwise now.", show_default=False
+        ),
     ] = False,
     retry_failed: Annotated[
         bool, typer.Option("--retry-failed", help="Try failed files again, unless parked.", show_default=False)
@@ -130,5 +133,5 @@ def command(
         missing_days=missing_days,
         max_delete=max_delete,
     )
-    wish = Wish(library, limit, yes, dry_run, prune, confirm, retry_failed, wait, new_headers)
+    wish = Wish(library, limit, yes, dry_run, prune, confirm, retry_failed, wait, redescribe)
     return carry_out(inv, wish)

@@ -156,7 +156,7 @@ class Work:
                 told,
                 self.settings.ignore,
                 self.settings.metadata,
-                new_headers=self.wish.new_headers,
+                redescribe=self.wish.redescribe,
             )
         if quiet and not scanned.recorded:
             return

@@ -11,6 +11,7 @@ from objlib_fsm.core import effects as fx
 from objlib_fsm.core import events as e
 from objlib_fsm.core.record import FileRecord
 from objlib_fsm.core.table import TRANSITIONS, Kind, State
+from objlib_fsm.library.values import KEPT
 
 _WHY: Final = {(row.source.label, row.event): row.why for row in TRANSITIONS}
 _DULL: Final = frozenset(("taken_at_us", "inode", "device", "mtime_ns", "attempt"))
@@ -55,7 +56,7 @@ def _at_rest(record: FileRecord) -> str:
     if not record.present:
         return "nothing until it is on disk again"
     if record.excluded:
-        return f"nothing: left out ({record.excluded})"
+        return f"nothing: left out ({record.excluded}){'; mend it and run again' if record.excluded in KEPT else ''}"
     return "nothing"
 
 

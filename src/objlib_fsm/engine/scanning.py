@@ -100,20 +100,20 @@ async def scan_library(
     ignore: Sequence[str] = (),
     describer: Describer = PLAIN,
     *,
-    new_headers: bool = False,
+    redescribe: bool = False,
 ) -> Scanned:
     """Look at the library and record what changed.  *progress* is told how many files of how many were read.
 
-    *ignore* are patterns besides those of the library's own files.  With *new_headers* every file is read, and gets
-    the header that it would get as a new file.
+    *ignore* are patterns besides those of the library's own files.  With *redescribe* every file is read, and gets
+    the metadata and the header that it would get as a new file.
 
     Raises `ScanRefused` when the library as a whole cannot be trusted now; nothing is recorded then.
     """
     now_us = journal.clock.now_us()
     known = known_files(log)
-    survey, overview = await run_sync(lambda: look(root, known, own_paths, ignore, describer, reread=new_headers))
+    survey, overview = await run_sync(lambda: look(root, known, own_paths, ignore, describer, reread=redescribe))
     answers = await _read_all(survey.to_read, lambda item: read(root, item, now_us, describer), run_sync, progress)
-    conclusion = c.conclude(survey, answers, known, now_us, new_headers=new_headers)
+    conclusion = c.conclude(survey, answers, known, now_us, redescribe=redescribe)
     recorded = await _record(journal, log, conclusion.findings)
     return Scanned(
         recorded,
@@ -211,11 +211,12 @@ def events_of(finding: c.Finding, record: FileRecord) -> tuple[e.Event, ...]:
     seen = None if isinstance(finding, c.Redescribed) and _as_recorded(f, record) else event_of(finding, record)
     after = record if seen is None else apply(record, seen, 0)
     touched = e.FileTouched(f.size_bytes, f.mtime_ns, f.inode, f.device, f.taken_at_us, d.basis, d.archive)
+    if isinstance(finding, c.Touched):
+        return (event_of(finding, record) if d.basis == record.basis else touched,)
     if not isinstance(finding, c.Redescribed) and f.sha256 == record.source_hash:
-        if d.basis == record.basis:
-            return () if seen is None else (seen,)
-        if d.metadata_hash == record.metadata_hash:
-            return (touched,) if seen is None or isinstance(finding, c.Touched) else (seen, touched)
+        same_basis = d.basis == record.basis
+        if same_basis or d.metadata_hash == record.metadata_hash:
+            return tuple(event for event in (seen, None if same_basis else touched) if event is not None)
     said = e.FileDescribed(d.metadata, d.archive, d.basis, d.header, d.payload_sha256)
     if fire(after, said) is not None:
         return (said,) if seen is None else (seen, said)

@@ -359,11 +359,11 @@ async def scan(
     ignore: Sequence[str] = (),
     rules: Rules = DEFAULT_RULES,
     *,
-    new_headers: bool = False,
+    redescribe: bool = False,
 ) -> Scanned:
     """Remember the folder and record what changed in it.  Raises `ScanRefused`."""
     await remember_root(journal, root)
     describer = Describer(rules)
     return await scan_library(
-        journal, shell.log, root, own_paths, shell.run_sync, progress, ignore, describer, new_headers=new_headers
+        journal, shell.log, root, own_paths, shell.run_sync, progress, ignore, describer, redescribe=redescribe
     )

@@ -221,12 +221,13 @@ def conclude(
     known: Mapping[LibraryPath, Known],
     now_us: int,
     *,
-    new_headers: bool = False,
+    redescribe: bool = False,
 ) -> Conclusion:
     """What is to be recorded, given the answers for all of ``survey.to_read`` in any order.
 
-    A header that would be another now is news only with ``new_headers``.  ``now_us`` is the wall clock before the first
-    of them was read.  Raises `VanishedTooMany`.
+    With ``redescribe`` it is news too when only the header would be another now, or the metadata of a file that was
+    indexed before they were read.  ``now_us`` is the wall clock before the first of them was read.  Raises
+    `VanishedTooMany`.
     """
     findings: list[Finding] = list(survey.excluded)
     troubles: list[Trouble] = []
@@ -246,7 +247,7 @@ def conclude(
                 still_excluded[answer.reason] += 1
         elif before is None:
             new.append(answer)
-        elif (finding := _compared(answer, before, new_headers)) is not None:
+        elif (finding := _compared(answer, before, redescribe)) is not None:
             findings.append(finding)
         else:
             unchanged += 1
@@ -304,7 +305,7 @@ def _is_news(answer: Refused, before: Known | None, now_us: int) -> bool:
     return answer.basis != before.basis or (answer.reason.from_content and proves(answer.mtime_ns, now_us))
 
 
-def _compared(answer: Read, before: Known, new_headers: bool) -> Finding | None:
+def _compared(answer: Read, before: Known, redescribe: bool) -> Finding | None:
     _, fingerprint, description = answer
     if before.excluded is not None:
         return NoLongerExcluded(*answer)
@@ -313,9 +314,10 @@ def _compared(answer: Read, before: Known, new_headers: bool) -> Finding | None:
     if fingerprint.sha256 != before.sha256:
         return Changed(*answer)
     other_basis = description.basis != before.basis
-    if description.metadata_hash != before.metadata_hash and (other_basis or new_headers):
-        return Redescribed(*answer)  # Else it was indexed before metadata were read, and nothing has changed since.
-    if new_headers and description.payload_sha256 != before.payload_sha256:
+    known_basis = other_basis and before.taken_at_us > 0  # Of an adopted file nobody knows what it was described by.
+    if description.metadata_hash != before.metadata_hash and (known_basis or redescribe):
+        return Redescribed(*answer)
+    if redescribe and description.payload_sha256 != before.payload_sha256:
         return Redescribed(*answer)
     if other_basis:
         return Touched(*answer)

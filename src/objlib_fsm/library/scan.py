@@ -98,12 +98,12 @@ def scan(
     ignore: Sequence[str] = (),
     describer: Describer = PLAIN,
     *,
-    new_headers: bool = False,
+    redescribe: bool = False,
 ) -> ScanResult:
     """The whole scan in the calling thread.  ``now_us`` is the wall clock before it begins.  Raises `ScanRefused`."""
-    survey, overview = look(root, known, own_paths, ignore, describer, reread=new_headers)
+    survey, overview = look(root, known, own_paths, ignore, describer, reread=redescribe)
     answers = (read(root, found, now_us, describer) for found in survey.to_read)
-    conclusion = conclude(survey, answers, known, now_us, new_headers=new_headers)
+    conclusion = conclude(survey, answers, known, now_us, redescribe=redescribe)
     return ScanResult(
         findings=conclusion.findings,
         unchanged=conclusion.unchanged,

@@ -7,6 +7,7 @@ entry by entry (there may be millions) but counted, except for files already kno
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import stat
@@ -125,9 +126,10 @@ class Walk:
             if reason is not None:
                 self.left_out[reason] += 1
                 if reason is Exclusion.SIDECAR:
-                    status = entry.stat(follow_symlinks=False)
-                    of = LibraryPath(path.removesuffix(_SIDECAR_TEXT))
-                    sidecars[of] = Sidecar(status.st_size, status.st_mtime_ns)
+                    with contextlib.suppress(FileNotFoundError):
+                        status = entry.stat(follow_symlinks=False)
+                        of = LibraryPath(path.removesuffix(_SIDECAR_TEXT))
+                        sidecars[of] = Sidecar(status.st_size, status.st_mtime_ns)
                 if is_folder:
                     self.pruned[path] = reason
                 elif path in self._known:
