@@ -52,6 +52,12 @@ docs schemas: $(READY)  ## Make the generated references and the JSON Schemas an
 
 reliability: $(READY)  ## Try to break the promise, at full length; hours
 	$(BIN)/python -m tests.sim --seeds 20000 --jobs 2 --regressions
+	$(BIN)/python -m tests.crash.power --images 200000
+	$(BIN)/python -m tests.crash.ioerrors --recovery
+	$(BIN)/python -m tests.crash.damage --trials 20000
+	$(BIN)/python -m tests.crash.model --examples 50000 --steps 100
+	$(BIN)/python -m tests.crash.contention --seconds 60
+	$(BIN)/python -m tests.crash.kill9 --kills 3000
 
 bench: $(BENCH_READY)  ## Measure against the peers; minutes
 	@set -e; for file in tests/bench/bench_*.py; do name=$$(basename $$file .py); \

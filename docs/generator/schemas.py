@@ -40,6 +40,8 @@ WRITTEN_BY: Final = {
     "check": "`check --json`",
     "stores": "`store list --json`",
     "store": "`store create`, `store recreate` and `store delete` with `--json`",
+    "backup": "`backup --json`",
+    "doctor": "`doctor --json`",
     "listening": "`emulator --json`, when it accepts requests",
     "adoption": "`adopt --json`",
     "config": "`config show --json`",

@@ -43,7 +43,7 @@ DELAY_S: Final = 0.3
 EARLY: Final = 0.1
 """Share of the kills that come while the program is still starting."""
 
-IDLE_S: Final = 2.0
+IDLE_S: Final = 1.0
 """When the service was not asked for so long, the run waits for something, and is killed in its sleep."""
 
 LOOK_EVERY_S: Final = 0.02

@@ -198,6 +198,14 @@ def test_a_file_that_is_no_log_is_named_and_left_alone(log_path: Path, make: Cal
     assert [file.name for file in log_path.parent.iterdir()] == ["log.db"]
 
 
+def test_whoever_only_reads_a_file_with_nothing_in_it_makes_no_log_of_it(log_path: Path) -> None:
+    log_path.parent.mkdir()
+    log_path.touch()
+    with pytest.raises(NoLog, match="nothing in this file"):
+        open_for_reading(log_path)
+    assert log_path.stat().st_size == 0
+
+
 def test_an_empty_file_becomes_a_log(log_path: Path) -> None:
     log_path.parent.mkdir()
     log_path.touch()

@@ -142,6 +142,13 @@ def find_key(inv: Invocation) -> str:
     return _remembered(inv.console, key, f"${name}")
 
 
+def key_source(inv: Invocation) -> str:
+    """Where `find_key` finds the key, or empty; never the key."""
+    if inv.api_key_file is not None:
+        return f"--api-key-file {inv.api_key_file}"
+    return next((f"${name}" for name in KEY_VARIABLES if os.environ.get(name, "").strip()), "")
+
+
 def _from_file(path: Path) -> str:
     try:
         with path.open("rb") as file:

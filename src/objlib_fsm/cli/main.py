@@ -12,8 +12,10 @@ from objlib_fsm.cli import (
     adopt,
     ask,
     audit,
+    backup,
     check,
     config,
+    doctor,
     emulator,
     forget,
     replay,
@@ -78,7 +80,7 @@ def program(
 
 
 _ON_FILES = (run, watch, scan, status, audit, retry, reset, forget, track)
-_ON_THE_WHOLE = (replay, storesync, check, store, ask, adopt, config, emulator)
+_ON_THE_WHOLE = (replay, backup, doctor, storesync, check, store, ask, adopt, config, emulator)
 
 for module in _ON_FILES + _ON_THE_WHOLE:
     app.command(module.NAME, help=module.HELP, short_help=module.SHORT)(module.command)

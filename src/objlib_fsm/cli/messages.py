@@ -12,6 +12,9 @@ import msgspec
 
 from objlib_fsm.cli.message import Message as Message
 from objlib_fsm.cli.message import document as document
+from objlib_fsm.cli.messages_of_health import BackedUp as BackedUp
+from objlib_fsm.cli.messages_of_health import Diagnosis as Diagnosis
+from objlib_fsm.cli.messages_of_health import Health as Health
 from objlib_fsm.cli.messages_of_setup import AdoptedFile as AdoptedFile
 from objlib_fsm.cli.messages_of_setup import Adoption as Adoption
 from objlib_fsm.cli.messages_of_setup import Config as Config
@@ -480,6 +483,8 @@ MESSAGES: Final = (
     Check,
     Stores,
     StoreDone,
+    BackedUp,
+    Diagnosis,
     Listening,
     Adoption,
     Config,
