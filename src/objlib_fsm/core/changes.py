@@ -166,16 +166,19 @@ def know_documents(r: FileRecord, facts: Iterable[e.DocumentFact], at_us: int) -
         raw = fact.raw or (old.raw if old else fact.raw)
         known[fact.name] = Document(fact.name, fact.state, role, carried, created, at_us, raw)
         r.setbacks += newly_failed and carried == payload
-        if old is None and r.imports:
-            found_document_of(r, carried)
+        if r.imports:
+            found_document_of(r, fact.name, carried if old is None else "")
     r.documents = tuple(known.values())
     r.look_ups = 0
     assign(r)
 
 
-def found_document_of(r: FileRecord, payload: str) -> None:
-    """A document that was not known is that of the oldest import of its payload."""
-    of = next((i for i in r.imports if i.payload == payload), None)
+def found_document_of(r: FileRecord, name: DocumentName, payload: str) -> None:
+    """The document was seen: it is that of the import whose operation named it, else, when it was not known before,
+    of the oldest import of its payload that named none."""
+    of = next((i for i in r.imports if i.document == name), None)
+    if of is None and payload:
+        of = next((i for i in r.imports if i.payload == payload and i.document is None), None)
     r.imports = tuple([i for i in r.imports if i is not of])
 
 
@@ -202,6 +205,8 @@ def lose_document(r: FileRecord, name: DocumentName, at_us: int) -> None:
     r.documents = tuple(
         msgspec.structs.replace(d, role=Role.GONE, seen_at_us=at_us) if d.name == name else d for d in r.documents
     )
+    if any(i.document == name for i in r.imports):  # What the operation named is not what the import made.
+        r.imports = tuple([msgspec.structs.replace(i, document=None) if i.document == name else i for i in r.imports])
     assign(r)
 
 

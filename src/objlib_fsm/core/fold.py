@@ -19,7 +19,7 @@ from objlib_fsm.core.record import FileRecord
 from objlib_fsm.core.steps import STEPS
 from objlib_fsm.core.table import DESTINATIONS, ILLEGAL, INITIAL, KIND_CODES, State
 
-FOLD_VERSION: Final = 1
+FOLD_VERSION: Final = 2
 """Raised whenever the fold of the same events gives another record; a projection of another version is rebuilt."""
 
 

@@ -135,6 +135,11 @@ CLOCK_SLACK_S: Final = 3_600.0
 well-kept clocks."""
 
 
+EXPIRED_S: Final = 3_600.0
+"""A raw file that was seen so shortly ago was lost and has not expired, whatever the local clock says: they live for 48
+hours.  A loss counts as a setback, so that losing again and again has an end."""
+
+
 def growing_wait_s(polls: int, first_s: float, max_s: float) -> float:
     """The wait before look-up number ``polls + 1``: *first_s*, growing by `GROWTH` up to *max_s*."""
     wait_s = first_s

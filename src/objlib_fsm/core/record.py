@@ -99,9 +99,10 @@ class OpenCall(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
 
 
 class Import(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
-    """An import whose document is not known yet.
+    """An import whose document nobody has seen yet.
 
     ``payload`` is the short id that the document carries; ``at_us`` the last moment it may have been on its way.
+    ``document`` is what its operation named: a claim until a look-up shows it, because an operation may name another's.
     """
 
     call: EventId
@@ -111,6 +112,7 @@ class Import(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     operation: OperationName | None = None
     ended: str = ""
     """How polling ended, empty while the operation may still be polled."""
+    document: DocumentName | None = None
 
 
 class Problem(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):

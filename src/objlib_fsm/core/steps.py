@@ -15,7 +15,7 @@ from objlib_fsm.core import changes as change
 from objlib_fsm.core import events as e
 from objlib_fsm.core.ids import metadata_hash, payload_id
 from objlib_fsm.core.outcomes import Outcome, Reason
-from objlib_fsm.core.policy import SETTLE_S, after_s
+from objlib_fsm.core.policy import EXPIRED_S, SETTLE_S, after_s
 from objlib_fsm.core.record import (
     SKIPPED_BEFORE,
     Call,
@@ -279,21 +279,26 @@ def _raw_gone(r: FileRecord, ev: e.RawGone, at_us: int) -> None:
     r.look_ups = 0
     known = next((raw for raw in r.raws if raw.name == ev.raw), Raw(ev.raw, "", ev.generation, ""))
     r.raws = (*[raw for raw in r.raws if raw.name != ev.raw], known)
-    due = known.expires_at_us is not None and at_us >= known.expires_at_us
+    due = known.expires_at_us is not None and at_us >= max(known.expires_at_us, after_s(known.seen_at_us, EXPIRED_S))
     r.setbacks += change.lose_raw(r, ev.raw, "FAILED" if ev.why == "failed" else "GONE") and not due
 
 
 def _operation_ended(r: FileRecord, ev: e.OperationEnded, at_us: int) -> None:
     r.look_ups = 0
     of = next((i for i in r.imports if i.operation == ev.operation), None)
-    if ev.document is not None:
-        r.imports = tuple([i for i in r.imports if i is not of])
-        if ev.document not in [d.name for d in r.documents]:
-            r.settled = r.settled and of is not None
-            change.add_document(r, ev.document, of.payload if of is not None else "", at_us)
-    elif of is not None:
-        r.imports = tuple([msgspec.structs.replace(i, ended=ev.result) if i is of else i for i in r.imports])
-        r.problem = Problem(Call.POLL, Outcome.UNCERTAIN, Reason.OTHER, at_us, ev.message or ev.result)
+    if of is not None:
+        ended = msgspec.structs.replace(of, ended=ev.result, document=ev.document)
+        r.imports = tuple([ended if i is of else i for i in r.imports])
+    if ev.document is None:
+        if of is not None:
+            r.problem = Problem(Call.POLL, Outcome.UNCERTAIN, Reason.OTHER, at_us, ev.message or ev.result)
+        return
+    known = next((d for d in r.documents if d.name == ev.document), None)
+    if known is None:
+        r.settled = r.settled and of is not None
+        change.add_document(r, ev.document, of.payload if of is not None else "", at_us)
+    elif known.state:
+        change.found_document_of(r, ev.document, "")
 
 
 def _document_seen(r: FileRecord, ev: e.DocumentSeen, at_us: int) -> None:

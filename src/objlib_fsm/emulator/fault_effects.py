@@ -207,6 +207,8 @@ def _spoil_operation(ctx: Context, rule: Rule, endpoint: str, call: Call, reply:
         "name_only": "style = 'name_only'",
         "error": "error = :error",
         "gone": "gone_at_us = 0",
+        "misnamed": "style = 'misnamed'",
+        "raw_named": "style = 'raw_named'",
     }[rule.mode]
     kind = "upload" if endpoint in ("stores.upload.finalize", "upload_operations.get") else "import"
     store, operation_id = _made(ctx, endpoint, call, reply)

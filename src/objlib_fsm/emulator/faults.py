@@ -41,7 +41,11 @@ CATALOGUE: Final[Mapping[str, Fault]] = {
     "F11": Fault("connection closed before processing", modes=("closed", "reset")),
     "F12": Fault("processed and committed, then the connection is closed", modes=("closed", "reset")),
     "F13": Fault("processed and committed, the reply comes `seconds` (an hour by default) later"),
-    "F14": Fault("the operation misbehaves", _CREATES + _ASKS, ("never_done", "error", "gone", "name_only")),
+    "F14": Fault(
+        "the operation misbehaves; `misnamed`: it names another document, `raw_named`: the raw file",
+        _CREATES + _ASKS,
+        ("never_done", "error", "gone", "name_only", "misnamed", "raw_named"),
+    ),
     "F15": Fault("the document misbehaves", (*_CREATES, "documents.get"), ("pending", "failed", "failed_after_active")),
     "F16": Fault(
         "the listing misbehaves", _LISTS, ("lag", "duplicate", "missing", "empty_page", "same_token", "unavailable")

@@ -95,9 +95,13 @@ def _get(ctx: Context, call: Call, kind: str) -> Reply:
     out: dict[str, Any] = {"name": f"fileSearchStores/{store_id}/{segment}/{operation_id}"}
     if style == "never_done":
         out["metadata"] = _METADATA
-    if style != "full" or done_at_us is None or done_at_us > now_us:
+    if style not in ("full", "misnamed", "raw_named") or done_at_us is None or done_at_us > now_us:
         return json_reply(out)
     out["done"] = True
+    if style == "misnamed":
+        operation_id = ctx.db.value("SELECT id FROM document WHERE store = ? ORDER BY n LIMIT 1", (store.n,))
+    elif style == "raw_named":
+        operation_id = operation_id.rpartition("-")[0]
     if error is not None:
         out["error"] = {"code": 13, "message": error}
     elif kind == "import":

@@ -97,7 +97,7 @@ CREATE TABLE operation(
   done_at_us INTEGER,
   gone_at_us INTEGER,
   error TEXT,
-  style TEXT NOT NULL,              -- full, never_done, name_only
+  style TEXT NOT NULL,              -- full, never_done, name_only, misnamed, raw_named
   UNIQUE (store, id)
 ) STRICT;
 

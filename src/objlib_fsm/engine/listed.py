@@ -91,7 +91,7 @@ class Listing:
 
     def of(self, record: FileRecord) -> tuple[DocumentFact, ...]:
         """The file's documents: those known by name, those that carry its id, and those made from its raw files."""
-        found = {document.name: document for document in self._documents(record)}
+        found = {d.name: d for d in self._documents(record) if is_of(record, self.library, d)}
         return tuple(fact_of(record, document) for document in found.values())
 
     def document(self, name: DocumentName) -> RemoteDocument | None:
@@ -174,6 +174,19 @@ class Listing:
     def _transaction(self) -> Iterator[None]:
         with explained(self._place), self._db:
             yield
+
+
+def is_of(record: FileRecord, library: LibraryId, document: RemoteDocument) -> bool:
+    """Whether the document is the file's.
+
+    An operation may name another's document, and what is taken for the file's may be deleted one day.  So what carries
+    another id, or was made from a raw file that is none of the file's, is not its.
+    """
+    if document.identity is not None:
+        return (document.identity.library, document.identity.stream) == (library, record.stream)
+    if not document.display_name or any(d.name == document.name and d.state for d in record.documents):
+        return True
+    return any(raw.name == f"files/{document.display_name}" for raw in record.raws)
 
 
 def fact_of(record: FileRecord, document: RemoteDocument) -> DocumentFact:

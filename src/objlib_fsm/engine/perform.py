@@ -21,7 +21,7 @@ from objlib_fsm.core.record import Call, FileRecord
 from objlib_fsm.engine.answers import PASSING
 from objlib_fsm.engine.clock import Clock
 from objlib_fsm.engine.errors import Halted
-from objlib_fsm.engine.listed import fact_of
+from objlib_fsm.engine.listed import fact_of, is_of
 from objlib_fsm.engine.listing import SharedListing
 from objlib_fsm.engine.store import check_store
 from objlib_fsm.library.names import display_name
@@ -121,6 +121,9 @@ class Performer:
             if failed.failure.reason is Reason.GONE:
                 self._pace.observe(None, what=Call.DELETE_DOCUMENT)
                 return (d.Deleted(call, effect.document, Call.DELETE_DOCUMENT, False),)
+            if await self._absence(effect.document, failed.failure) is not None:
+                self._pace.observe(None)
+                return (d.Deleted(call, effect.document, Call.DELETE_DOCUMENT, False),)
             return (self._failed(call, Call.DELETE_DOCUMENT, failed.failure),)
         self._pace.observe(None, what=Call.DELETE_DOCUMENT)
         return (d.Deleted(call, effect.document, Call.DELETE_DOCUMENT, True),)
@@ -205,7 +208,11 @@ class Performer:
                     ended = _ended(effect, "error" if status.error else "done", polls, status.document, status.error)
                     if status.document is None:
                         return (ended,)
-                    return (ended, *await self._get_document(record, status.document))
+                    shown = await self._get_document(record, status.document)
+                    if shown is None:
+                        said = f"it names {status.document}, which is another file's"
+                        return (_ended(effect, "misnamed", polls, None, said),)
+                    return (ended, *shown)
             if self._clock.monotonic() - began >= waits.poll_total_s:
                 return (_ended(effect, "timed_out", polls),)
 
@@ -214,7 +221,10 @@ class Performer:
         waits, began, polls = self._waits, self._clock.monotonic(), d.NO_POLL
         while True:
             polls = polls.one_more(self._clock.now_us())
+            asked_at_us = self._clock.now_us()
             reports = await self._get_document(record, effect.document)
+            if reports is None:
+                return (d.DocumentMissing(effect.document, asked_at_us),)
             found = reports[0] if len(reports) == 1 else None
             if not isinstance(found, d.DocumentFound):
                 return reports
@@ -256,7 +266,8 @@ class Performer:
             self._raise_halt(failed.failure)
             raise
 
-    async def _get_document(self, record: FileRecord, name: DocumentName) -> Reports:
+    async def _get_document(self, record: FileRecord, name: DocumentName) -> Reports | None:
+        """What a look-up says of the document; None when it is another file's."""
         asked_at_us = self._clock.now_us()
         try:
             async with self._polls, self._pace.read():
@@ -265,8 +276,24 @@ class Performer:
             if failed.failure.reason is Reason.GONE:
                 return (d.DocumentMissing(name, asked_at_us),)
             self._raise_halt(failed.failure)
-            return (d.LookUpFailed(Call.LOOK_UP_DOCUMENT, failed.failure),)
-        return (d.DocumentFound(fact_of(record, document)),)
+            absent = await self._absence(name, failed.failure)
+            return (absent or d.LookUpFailed(Call.LOOK_UP_DOCUMENT, failed.failure),)
+        return (d.DocumentFound(fact_of(record, document)),) if is_of(record, self._library, document) else None
+
+    async def _absence(self, name: DocumentName, failure: Failure) -> d.DocumentMissing | None:
+        """Whether a refusal means that the document is not there: the store answers, and a listing does not show it.
+
+        Raw files answer 403 when they are gone; nobody has recorded whether documents do.
+        """
+        if failure.reason is not Reason.FORBIDDEN:
+            return None
+        await check_store(self._clock, self._remote, self._store)
+        try:
+            listing = await self._listing.begun_after(self._clock.now_us())
+        except CallFailed as failed:
+            self._raise_halt(failed.failure)
+            return None
+        return d.DocumentMissing(name, listing.began_at_us) if listing.document(name) is None else None
 
     async def _seen_in_listing(self, record: FileRecord, identity: str, now_us: int) -> DocumentFact | None:
         not_before_us = policy.after_s(now_us, -self._waits.listing_every_s)
@@ -324,6 +351,6 @@ def _unusable(raw: RawFile, payload: str, generation: int, size_bytes: int | Non
         return d.RawLost(raw.name, generation, "failed", raw.error)
     if raw.sha256 and raw.sha256 != payload:
         return d.RawLost(raw.name, generation, "conflict", "its SHA-256 is not that of the bytes sent")
-    if size_bytes is not None and raw.size_bytes != size_bytes:
+    if size_bytes is not None and not raw.sha256 and raw.size_bytes not in (0, size_bytes):
         return d.RawLost(raw.name, generation, "conflict", f"it has {raw.size_bytes} bytes, {size_bytes} were sent")
     return None
