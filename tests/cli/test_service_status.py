@@ -3,10 +3,22 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
+import time
 import urllib.request
 from pathlib import Path
 
+import anyio.to_thread
+import pytest
+
+from objlib_fsm.core import events as e
+from objlib_fsm.core.events import LIBRARY_STREAM
+from objlib_fsm.core.ids import RunId, new_event_id, short_id
+from objlib_fsm.core.outcomes import Outcome, Reason
+from objlib_fsm.core.record import Call
+from objlib_fsm.log.contract import Append, Expect, NewEvent
+from objlib_fsm.log.file import LogFile, open_log
 from tests.support.command import TIMEOUT_S, Place, serving
 from tests.support.terminal import Terminal
 
@@ -71,3 +83,55 @@ def test_work_in_progress_has_a_deadline_and_a_pace(place: Place, tmp_path: Path
         ][:1]
         assert waiting["ended"] is None
         assert urllib.request.urlopen(f"{url}/v1/files?key=any", timeout=TIMEOUT_S).status == 200
+
+
+def opened(log: Path) -> LogFile:
+    return open_log(
+        log,
+        run=RunId(short_id(os.urandom(10))),
+        actor="test",
+        run_sync=anyio.to_thread.run_sync,
+        random_bytes=os.urandom,
+        now_us=time.time_ns() // 1_000,
+    )
+
+
+@pytest.mark.parametrize(
+    ("options", "rpm"), [((), 1_500.0), (("--no-adaptive",), 200.0), (("--tier", "tier3"), 2_000.0)]
+)
+def test_a_run_starts_at_the_rate_that_was_learned(
+    place: Place, emulator: str, options: tuple[str, ...], rpm: float
+) -> None:
+    """On this service and this tier; and what it does not use it does not change."""
+    place.write("a.md")
+    place.ok("run", "docs", "--endpoint", emulator, "--tier", "tier2", "--yes")
+    log = opened(place.log)
+    event = NewEvent(new_event_id(os.urandom), e.PaceLearned(emulator, "tier2", 1_500.0))
+    log.append_now(Append(LIBRARY_STREAM, Expect.ANY, (event,), time.time_ns() // 1_000))
+    log.close()
+    place.write("b.md")
+    place.ok("run", "--tier", "tier2", *options)
+    log = opened(place.log)
+    started = [r.event for r in log.read(LIBRARY_STREAM) if isinstance(r.event, e.RunStarted)]
+    log.close()
+    assert started[0].options["rpm"] == 200.0
+    assert started[1].options["rpm"] == rpm
+    assert "pace     1,500 calls a minute on tier2 of http://127.0.0.1:" in place.ok("status").out
+
+
+def test_what_is_due_in_ten_years_is_due_now(place: Place) -> None:
+    """It was dated by a clock that has been put back since."""
+    place.write("a.md")
+    place.ok("scan", "docs")
+    log = opened(place.log)
+    record = log.by_path("a.md")
+    assert record is not None
+    now_us = time.time_ns() // 1_000
+    for due_us in (now_us + 3_600_000_000, now_us + 10 * 8_766 * 3_600_000_000):
+        record = log.by_path("a.md")
+        assert record is not None
+        event = e.CallFailed(Call.LOOK_UP_RAW, Outcome.UNAVAILABLE, Reason.NETWORK, due_at_us=due_us)
+        log.append_now(Append(record.stream, record.version, (NewEvent(new_event_id(os.urandom), event),), now_us))
+        due = place.ok("status", "--json").json["due"]
+        assert (due["now"], due["later"]) == ((0, 1) if due_us < now_us + 86_400_000_000 else (1, 0))
+    log.close()

@@ -131,9 +131,7 @@ def _due(log: SqliteReader, now_us: int) -> messages.Due:
     from objlib_fsm.cli.messages import Due
     from objlib_fsm.cli.render import iso_or_none
 
-    later, next_us = log.rows("SELECT count(*), min(due_at_us) FROM files WHERE open = 1 AND due_at_us > ?", (now_us,))[
-        0
-    ]
+    later, next_us = _later(log, now_us)
     everything = log.rows("SELECT count(*) FROM files WHERE open = 1")[0][0]
     return Due(everything - later, later, iso_or_none(next_us))
 
@@ -238,7 +236,7 @@ def _show(inv: Invocation, log: SqliteReader, report: messages.Status, now_us: i
     for cause in report.failures:
         out(f"  failed: {count(cause.files, 'file')}: {safe(cause.cause)}, for example {safe(cause.example)}")
     out()
-    waiting, next_us = report.due.later, _next_due_us(log, now_us)
+    waiting, next_us = _later(log, now_us)
     if report.due.now:
         out(f"due now  {count(report.due.now, 'file')}: objlib-fsm run")
     if waiting and next_us is not None:
@@ -261,9 +259,13 @@ def _show(inv: Invocation, log: SqliteReader, report: messages.Status, now_us: i
         out(f"last run {ago(run.started_at_us, now_us)}, ended early; the next one goes on from there")
 
 
-def _next_due_us(log: SqliteReader, now_us: int) -> int | None:
-    at_us: int | None = log.rows("SELECT min(due_at_us) FROM files WHERE open = 1 AND due_at_us > ?", (now_us,))[0][0]
-    return at_us
+def _later(log: SqliteReader, now_us: int) -> tuple[int, int | None]:
+    """Files that wait for a time, and the first such time; what a clock that was put back has dated is due now."""
+    from objlib_fsm.core.policy import CLOCK_SLACK_S, RETRY_AFTER_MAX_S, after_s
+
+    query = "SELECT count(*), min(due_at_us) FROM files WHERE open = 1 AND due_at_us > ? AND due_at_us <= ?"
+    files, next_us = log.rows(query, (now_us, after_s(now_us, RETRY_AFTER_MAX_S + CLOCK_SLACK_S)))[0]
+    return files, next_us
 
 
 def _expiry_times(log: SqliteReader) -> list[tuple[int]]:

@@ -246,7 +246,13 @@ class Session:
         root: Path,
     ) -> Ended:
         s = self.shell
-        chosen = {"concurrency": options.concurrency, "polls": options.polls, "batch_size": options.batch_size}
+        chosen: dict[str, str | int | float | bool] = {
+            "concurrency": options.concurrency,
+            "polls": options.polls,
+            "batch_size": options.batch_size,
+        }
+        if pace.rate_rpm is not None:
+            chosen["rpm"] = round(pace.rate_rpm, 3)
         started = e.RunStarted(s.run, s.process.host, s.process.pid, __version__, chosen)
         await self.journal.note(LIBRARY_STREAM, started)
         library = s.log.library().library
