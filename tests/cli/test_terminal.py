@@ -44,7 +44,7 @@ def test_a_terminal_shows_three_levels(many: Place, emulator: str) -> None:
     with terminal(many, "run", "docs", "--endpoint", emulator, *SLOW) as shown:
         shown.until("/40 files")
         shown.until("batch 1: ")
-        shown.until("uploads at once  breaker closed  throttled 0")
+        shown.until("uploads at once  breaker closed  throttled 0  20 calls/min")
         shown.until("uploading")
         assert "ETA" in shown.text
         assert CURSOR.search(shown.text)

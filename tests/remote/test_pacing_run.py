@@ -179,3 +179,21 @@ def test_a_service_that_counts_teaches_its_limit_and_its_headers_are_kept(tmp_pa
                 assert event.first_at_us <= event.last_at_us
 
     run_virtual(main)
+
+
+def test_a_run_that_keeps_to_its_tier_is_never_refused_by_a_service_that_counts(tmp_path: Path) -> None:
+    """Twenty changes in any minute, and the store that is made before them."""
+
+    async def main() -> None:
+        async with world(tmp_path, Settings(changes_per_minute=21)) as w:
+            for number in range(40):
+                w.write(f"file{number}.txt", f"words {number}")
+            w.pace = Pacer("tier1", w.clock, adaptive=False)
+            assert (await w.run()).exit_code == 0
+            (w.library / "file3.txt").write_text("other words")
+            await w.clock.sleep(10)
+            assert (await w.run()).exit_code == 0
+            assert w.pace.throttled == 0
+            assert all(logged.status == 200 for logged in w.service.service.log)
+
+    run_virtual(main)

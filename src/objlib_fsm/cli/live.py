@@ -94,6 +94,8 @@ class View:
         run = f"{p.done:,}/{p.total:,} files  {share}  {self.rate:.1f}/s  ETA {eta}" + (f"  {ended}" if ended else "")
         batch = f"batch {p.batch}: {p.batch_done}/{p.batch_files} files"
         calls = f"{p.concurrency} uploads at once  breaker {safe(p.breaker)}  throttled {p.throttled}"
+        if p.rate_rpm is not None:
+            calls += f"  {p.rate_rpm:,.0f} calls/min"
         return run, batch, calls
 
 

@@ -78,6 +78,8 @@ class Progress:
         self.throttled = 0
         self.concurrency = 0
         self.breaker = "closed"
+        self.rate_rpm: float | None = None
+        """Calls that change something a minute, None for no limit."""
 
     def doing(self, path: str, what: str) -> None:
         """The file is at this step."""

@@ -337,6 +337,7 @@ def _attach(pace: Pace, concurrency: int, progress: Progress, stop: Stop) -> Non
 
     def changed() -> None:
         progress.concurrency, progress.breaker, progress.throttled = pace.concurrency, pace.breaker, pace.throttled
+        progress.rate_rpm = pace.rate_rpm
         if pace.hopeless is not None:
             stop.halted = stop.halted or Halted(pace.hopeless)
 
