@@ -210,10 +210,12 @@ class Runner:
             return
         now = self._journal.clock.monotonic()
         through = not self._ready and not self._launching and not self._wait_s()
-        for stream, (since, place) in list(self._held.items()):
-            if through or now - since >= SECOND_PASS_HELD_MAX_S:
-                del self._held[stream]
-                self._park(stream, policy.after_s(now_us, policy.SECOND_PASS_DELAY_S), place)
+        while self._held:
+            stream, (since, place) = next(iter(self._held.items()))  # The one that has waited longest.
+            if not through and now - since < SECOND_PASS_HELD_MAX_S:
+                break
+            del self._held[stream]
+            self._park(stream, policy.after_s(now_us, policy.SECOND_PASS_DELAY_S), place)
 
     def _set_back(self) -> None:
         """Resumed work that is not done in its time comes after the rest from here on."""
