@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import sqlite3
 from pathlib import Path
 from typing import Any
@@ -385,3 +386,27 @@ def test_a_file_that_was_left_out_is_indexed_once_somebody_tracks_it(legacy: Leg
     assert legacy.run()["indexed"] == 0
     legacy.place.ok("track", "slides.txt")
     assert legacy.run()["indexed"] == 1
+
+
+def test_what_settings_and_sidecars_say_of_it_does_not_send_it_again(legacy: Legacy) -> None:
+    """The documents carry no metadata of ours; that they are to have some is no reason to pay for them twice."""
+    for name in ("2024/a.txt", "2024/b.txt"):
+        made = legacy.document(name)
+        legacy.row(name, gemini_state="indexed", gemini_store_doc_id=made.suffix)
+    legacy.place.write("2024/a.txt.meta.json", json.dumps({"course": "Ethics"}))
+    with (legacy.place.folder / "objlib.toml").open("a") as settings:
+        settings.write('[metadata]\nheader = "{title}\\n"\n[[metadata.rules]]\npath = "{year}/*"\n')
+    legacy.pass_time(49 * 3600)
+    before = sent(legacy)
+    assert legacy.adopt()["adopted"] == {"indexed": 2}
+    for _ in range(2):
+        assert legacy.run()["indexed"] == 2
+        assert sent(legacy) == before
+        os.utime(legacy.place.library / "2024/a.txt", (1_600_000_000, 1_600_000_000))
+    legacy.place.write("2024/b.txt", "Other words.\n")
+    assert legacy.run()["indexed"] == 2
+    assert sent(legacy)["files.upload.start"] == before["files.upload.start"] + 1
+    legacy.place.write("2024/a.txt.meta.json", json.dumps({"course": "Logic"}))
+    assert legacy.run()["indexed"] == 2
+    assert sent(legacy)["files.upload.start"] == before["files.upload.start"] + 2
+    assert len(legacy.documents()) == 2

@@ -134,7 +134,7 @@ def test_of_several_layers_the_nearest_wins(
 
 def test_the_defaults_are_those_of_the_engine() -> None:
     settings, options = Settings(), Options()
-    for name in ("store", "concurrency", "polls", "batch_size", "waits"):
+    for name in ("store", "concurrency", "polls", "batch_size", "waits", "recovery_limit_s"):
         assert getattr(settings, name) == getattr(options, name), name
     waits = settings.waits
     assert (waits.active_first_s, waits.active_max_s, waits.active_total_s) == (2.0, 30.0, 300.0)

@@ -70,6 +70,10 @@ STORED: Final[list[tuple[e.Event, str]]] = [
         '{"metadata":{"course":"Ethics","year":2024,"topics":["a","b"]},"archive":{"notes":[1,null]},"basis":"b1"}',
     ),
     (
+        e.FileDescribed({"year": 2024}, of_adopted=True),
+        '{"metadata":{"year":2024},"of_adopted":true}',
+    ),
+    (
         e.FileDescribed(header="Title: a\n\n", payload_hash=_HASH),
         '{"header":"Title: a\\n\\n","payload_hash":"HASH"}',
     ),

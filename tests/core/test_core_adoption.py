@@ -7,9 +7,11 @@ import pytest
 from objlib_fsm.core import decide as d
 from objlib_fsm.core import effects as fx
 from objlib_fsm.core import events as e
+from objlib_fsm.core.effects import next_effect
+from objlib_fsm.core.fold import fold
 from objlib_fsm.core.machine import Rejected
 from objlib_fsm.core.paths import LibraryPath
-from objlib_fsm.core.record import Role
+from objlib_fsm.core.record import FileRecord, Role
 from objlib_fsm.core.table import Kind, State
 from tests.core.adopted import HASH, RAW, Left, adopted
 from tests.core.byhand import File
@@ -168,3 +170,29 @@ def test_the_claim_stays_in_the_event() -> None:
     event = adopted(Left.CONFIRMED, file.service, file.clock)
     assert event.claim["gemini_state"] == "indexed"
     assert event.source_hash == HASH
+
+
+def described(left: Left, *, of_adopted: bool) -> FileRecord:
+    """A record of what was left, and is then described by a scan."""
+    file = File(left=left)
+    decided = d.decide(file.record, d.Tell(e.FileDescribed({"year": 2024}, basis="b", of_adopted=of_adopted)), 9)
+    assert not isinstance(decided, Rejected)
+    return fold(file.record.stream, [*file.history, *((event, 9) for event in decided)])
+
+
+def test_what_is_said_of_it_first_makes_no_other_document() -> None:
+    record = described(Left.CONFIRMED, of_adopted=True)
+    assert record.state is State.INDEXED
+    assert record.proof is not None
+    assert record.metadata == {"year": 2024}
+    assert sorted(document.role for document in record.documents) == [Role.CURRENT, Role.DEAD, Role.DUPLICATE]
+    later = described(Left.CONFIRMED, of_adopted=False)
+    assert later.state is State.UNTRACKED
+    assert later.proof is None, "what is said of it later takes another document"
+
+
+def test_what_is_said_of_it_before_anybody_looked_leaves_it_processing() -> None:
+    record = described(Left.NAMED, of_adopted=True)
+    assert record.state is State.PROCESSING
+    assert isinstance(next_effect(record, 10), fx.LookUpDocument)
+    assert not record.settled, "a listing looks for others of it"

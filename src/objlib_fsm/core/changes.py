@@ -38,6 +38,15 @@ def stand_for(r: FileRecord, payload_hash: str, *, anew: bool = False) -> None:
     assign(r)
 
 
+def relabel(r: FileRecord, before: str) -> None:
+    """What stood for *before* stands for what is wanted now, without another document being made."""
+    r.documents = tuple(
+        msgspec.structs.replace(d, payload=r.payload) if d.payload == before else d for d in r.documents
+    )
+    r.imports = tuple(msgspec.structs.replace(i, payload=r.payload) if i.payload == before else i for i in r.imports)
+    assign(r)
+
+
 def present(r: FileRecord) -> None:
     """It is on disk; that ends a prune, unless it is left out all the same."""
     r.present = True

@@ -206,7 +206,11 @@ Command = Tell | Adopt | Begin | Report
 def decide(record: FileRecord, command: Command, now_us: int) -> tuple[e.Event, ...] | Rejected:
     """The events that *command* leads to.  A `Report` is never rejected."""
     if isinstance(command, Tell):
-        return _checked(record, command.event, now_us)
+        event = command.event
+        decided = _checked(record, event, now_us)
+        if isinstance(decided, Rejected) or not (isinstance(event, e.FileDescribed) and event.of_adopted):
+            return decided
+        return (*decided, *_adopted(apply(record, event, now_us), ""))
     if isinstance(command, Adopt):
         decided = _checked(record, command.event, now_us)
         if isinstance(decided, Rejected):

@@ -123,7 +123,8 @@ class FileDescribed(Event, frozen=True, omit_defaults=True):
     """The document is to carry ``metadata``, and the bytes sent are ``header`` and then the file.
 
     ``payload_hash`` is of both together, empty without a header.  ``archive`` is what else was said of the file: it
-    stays here and is not sent.  ``basis`` says what all this was made from besides the bytes.
+    stays here and is not sent.  ``basis`` says what all this was made from besides the bytes.  ``of_adopted``: the
+    first that is said of a file since it was adopted; the documents that the other tool made count as described so.
     """
 
     kind = Kind.FILE_DESCRIBED
@@ -132,3 +133,4 @@ class FileDescribed(Event, frozen=True, omit_defaults=True):
     basis: str = ""
     header: str = ""
     payload_hash: str = ""
+    of_adopted: bool = False

@@ -95,11 +95,14 @@ def _included(r: FileRecord, ev: e.FileIncluded, at_us: int) -> None:
 
 
 def _described(r: FileRecord, ev: e.FileDescribed, at_us: int) -> None:
+    before = r.payload
     r.metadata = ev.metadata
     r.metadata_hash = metadata_hash(ev.metadata)
     r.basis = ev.basis
     r.header = ev.header
     change.stand_for(r, ev.payload_hash or r.source_hash)
+    if ev.of_adopted:
+        change.relabel(r, before)
 
 
 def _forgotten(r: FileRecord, ev: e.FileForgotten, at_us: int) -> None:

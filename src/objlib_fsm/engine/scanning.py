@@ -217,7 +217,9 @@ def events_of(finding: c.Finding, record: FileRecord) -> tuple[e.Event, ...]:
         same_basis = d.basis == record.basis
         if same_basis or d.metadata_hash == record.metadata_hash:
             return tuple(event for event in (seen, None if same_basis else touched) if event is not None)
-    said = e.FileDescribed(d.metadata, d.archive, d.basis, d.header, d.payload_sha256)
+    # What the other tool sent is not sent again only because this one has words of its own for it.
+    of_adopted = bool(record.adopted) and not record.checked_at_us and f.sha256 == record.source_hash
+    said = e.FileDescribed(d.metadata, d.archive, d.basis, d.header, d.payload_sha256, of_adopted)
     if fire(after, said) is not None:
         return (said,) if seen is None else (seen, said)
     told = d.basis != record.basis or bool(d.archive)
