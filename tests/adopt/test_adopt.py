@@ -190,7 +190,6 @@ def test_every_row_of_the_mapping_is_judged_and_what_is_indexed_is_never_sent_ag
     assert {name for name, state in at.items() if state != "indexed"} == {
         "failed.txt",
         "failed-gone.txt",
-        "away.txt",
         "book.pdf",
         "pending.txt",
     }
@@ -199,6 +198,9 @@ def test_every_row_of_the_mapping_is_judged_and_what_is_indexed_is_never_sent_ag
     indexed = [name for name, verdict in wanted.items() if verdict == "indexed"]
     assert len(kept & left) == len(indexed) + len(["pending.txt", "away.txt", "nobody.txt"])
 
+    synced = legacy.place.run("store-sync", "--json", *legacy.options(), GEMINI_API_KEY=KEY).json
+    differences = {(found["sign"], found["file"]) for found in synced["differences"]}
+    assert differences == {("!", "pending.txt"), ("?", None)}, "the one that never ends, and the one of nobody"
     settled = sent(legacy)
     legacy.run()
     assert sent(legacy) == settled, "a second run sends nothing"
@@ -218,6 +220,8 @@ def test_what_was_indexed_stays_as_it_is_and_is_cited_by_its_path(legacy: Legacy
     answer = legacy.place.ok(
         "ask", "What does notes/tea.txt say?", "--json", *legacy.options()[:2], GEMINI_API_KEY=KEY
     ).json
+    synced = legacy.place.ok("store-sync", "--json", *legacy.options(), GEMINI_API_KEY=KEY).json
+    assert (synced["differences"], synced["documents"]) == ([], 3)
     assert "notes/tea.txt" in {cited["file"] for cited in answer["citations"]}
     told = legacy.place.ok("audit", "moon.txt", "--json").json
     assert told["events"][0]["type"] == "file_adopted"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from objlib_fsm.core.ids import StoreName
+from objlib_fsm.core.ids import StoreName, raw_file_name
 from objlib_fsm.core.record import FileRecord
 from objlib_fsm.core.table import State
 from objlib_fsm.engine import adopting as a
@@ -33,7 +33,7 @@ class Left:
         async with self.w.remote() as remote:
             payload = io.BytesIO(f"Title: {name}\nSome text of {name}.\n".encode())
             raw = await remote.upload(
-                a.raw_file_name(f"files/legacy{len(name):06}{len(self.rows)}"),
+                raw_file_name(f"files/legacy{len(name):06}{len(self.rows)}"),
                 payload,
                 size_bytes=len(payload.getvalue()),
                 mime_type="text/plain",
@@ -111,7 +111,7 @@ def test_a_run_confirms_what_is_there_and_sends_only_what_is_not(tmp_path: Path)
                 "away.txt": "missing",
                 "ghost.txt": "processing",
             }
-            states = {record.path: record.state for record in records(w)}
+            states = {str(record.path): record.state for record in records(w)}
             assert states["named.txt"] is State.PROCESSING
             assert State.INDEXED not in states.values(), "nothing is claimed that was not seen"
 

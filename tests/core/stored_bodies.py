@@ -50,6 +50,10 @@ STORED: Final[list[tuple[e.Event, str]]] = [
         "{}",
     ),
     (
+        e.FileVanished(7),
+        '{"since_us":7}',
+    ),
+    (
         e.FileReappeared(6, 3, 7, 8, 9),
         '{"size_bytes":6,"mtime_ns":3,"inode":7,"device":8,"taken_at_us":9}',
     ),

@@ -30,7 +30,7 @@ AT_FIRST = {
     Left.UNDER_WAY: (State.UNTRACKED, fx.Poll),
     Left.UPLOADED: (State.UNTRACKED, fx.ImportRaw),
     Left.FAILED: (State.FAILED, None),
-    Left.MISSING: (State.UNTRACKED, None),
+    Left.MISSING: (State.INDEXED, None),
     Left.SKIPPED: (State.UNTRACKED, None),
 }
 """The state right after the adoption, and what is done next."""
@@ -57,7 +57,7 @@ def test_what_follows_from_a_claim(left: Left) -> None:
     assert (effect is None) if first is None else isinstance(effect, first)
     done = effects(file)
     assert file.at() is {Left.FAILED: State.FAILED}.get(
-        left, State.UNTRACKED if left in (Left.MISSING, Left.SKIPPED) else State.INDEXED
+        left, State.UNTRACKED if left is Left.SKIPPED else State.INDEXED
     )
     assert (fx.Upload in done) is (left in SENT_ANEW)
     assert len(file.live) == (0 if left in (Left.FAILED, Left.SKIPPED) else 1)
@@ -129,7 +129,7 @@ def test_missing_it_comes_back_without_being_sent() -> None:
     file = File(left=Left.MISSING)
     assert (file.record.present, file.record.missing_since_us) == (False, 7)
     assert file.tell(e.FileReappeared(8, 2))
-    assert effects(file) == [fx.LookUpDocument]
+    assert effects(file) == []
     assert file.at() is State.INDEXED
     check_end(file)
 

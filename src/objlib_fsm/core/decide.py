@@ -215,7 +215,10 @@ def decide(record: FileRecord, command: Command, now_us: int) -> tuple[e.Event, 
         decided = _checked(record, command.event, now_us)
         if isinstance(decided, Rejected):
             return decided
-        return (*decided, *_adopted(apply(record, command.event, now_us), command.event.failed))
+        event = command.event
+        verdict = _adopted(apply(record, event, now_us), event.failed)
+        gone = () if event.missing_since_us is None else (e.FileVanished(event.missing_since_us),)
+        return (*decided, *verdict, *gone)
     if isinstance(command, Begin):
         return _checked(record, _intent(record, command), now_us)
     fact = _fact(record, command, now_us)

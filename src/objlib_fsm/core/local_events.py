@@ -64,9 +64,10 @@ class FileTouched(Event, frozen=True, omit_defaults=True):
 
 
 class FileVanished(Event, frozen=True, omit_defaults=True):
-    """Not on disk any more."""
+    """Not on disk any more.  ``since_us`` where another tool noticed it, 0 for just now."""
 
     kind = Kind.FILE_VANISHED
+    since_us: int = 0
 
 
 class FileReappeared(Event, frozen=True, omit_defaults=True):

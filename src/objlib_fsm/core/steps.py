@@ -61,7 +61,7 @@ def _touched(r: FileRecord, ev: e.FileTouched, at_us: int) -> None:
 
 def _vanished(r: FileRecord, ev: e.FileVanished, at_us: int) -> None:
     r.present = False
-    r.missing_since_us = at_us
+    r.missing_since_us = ev.since_us or at_us
     change.withdraw(r)
 
 
@@ -147,9 +147,6 @@ def _adopted(r: FileRecord, ev: e.FileAdopted, at_us: int) -> None:
         r.mime_type = ev.mime_type
         r.excluded = ev.excluded
         r.excluded_since_us = at_us if ev.excluded else None
-        if ev.missing_since_us is not None:
-            r.present = False
-            r.missing_since_us = ev.missing_since_us
     change.adopt(r, ev, at_us)
 
 
