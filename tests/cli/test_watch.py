@@ -133,6 +133,25 @@ def test_a_library_that_is_away_for_a_while_changes_nothing(place: Place) -> Non
         assert ended(watch, signal.SIGINT)["indexed"] == 61
 
 
+def test_a_service_that_is_away_for_a_while_is_asked_again(place: Place) -> None:
+    place.write("a.md", "one\n")
+    with contextlib.ExitStack() as stack:
+        first = stack.enter_context(contextlib.ExitStack())
+        url = first.enter_context(serving(place))
+        watch = stack.enter_context(watching(place, "--endpoint", url, *FAST))
+        read_until(watch, type="watching")
+        first.close()
+        place.write("b.md", "two\n")
+        assert watch.stderr is not None
+        while b"the watch goes on" not in watch.stderr.readline():
+            pass
+        stack.enter_context(serving(place, "--port", url.rpartition(":")[2]))
+        place.write("c.md", "three\n")
+        read_until(watch, type="file", file="b.md", state="indexed")
+        read_until(watch, type="watching")
+        assert ended(watch, signal.SIGINT)["indexed"] == 3
+
+
 def test_watch_asks_before_anything_leaves_this_machine(place: Place) -> None:
     place.write("a.md")
     with serving(place) as url:

@@ -233,6 +233,7 @@ def _show(inv: Invocation, log: SqliteReader, report: messages.Status, now_us: i
         out(line)
     if report.kept:
         out(f"  of the indexed, {count(report.kept, 'file')} not on disk or left out now; the documents stay")
+        out("  until a prune: objlib-fsm run --prune --dry-run")
     for cause in report.failures:
         out(f"  failed: {count(cause.files, 'file')}: {safe(cause.cause)}, for example {safe(cause.example)}")
     out()

@@ -15,6 +15,7 @@ from objlib_fsm.cli.run import Wish
 from objlib_fsm.cli.running import Work, prepared, run_work
 from objlib_fsm.cli.safe import safe
 from objlib_fsm.cli.shell import opened_shell
+from objlib_fsm.engine.errors import Halted
 from objlib_fsm.engine.journal import Journal
 from objlib_fsm.engine.runner import Stop
 from objlib_fsm.engine.session import LATER_EXIT, Service, Session
@@ -48,7 +49,7 @@ class Watching(Work):
             await self.look(session.journal, self.shell)
             code = ExitCode.LATER
             if not ask or await self.agreed():
-                idle = Idle(session, lambda: self.stop())
+                idle = Idle(session, lambda: self.stop() or self.console.reader_gone)
                 self.ender.drain = lambda: self._end(idle)
                 tasks.start_soon(self._keep_looking, eyes)
                 code = await self._rounds(session, idle, service)
@@ -93,8 +94,14 @@ class Watching(Work):
         """Work; when a file is due next, or when to try again."""
         try:
             await self.work(session, service)
-        except CallFailed as failed:
-            return self._complain(problems.problem_of(failed).message, AGAIN_S)
+        except Exception as raised:
+            match problems.unwrapped(raised):
+                case CallFailed() as failed:
+                    return self._complain(problems.problem_of(failed).message, AGAIN_S)
+                case Halted() as halted:
+                    self.stop.halted = self.stop.halted or halted
+                    return None
+            raise
         return self.summary.next_due_us if self.summary is not None else None
 
     def _complain(self, message: str, again_s: float) -> int:

@@ -47,7 +47,7 @@ def _at_rest(record: FileRecord) -> str:
         times = f", {record.failures} times in a row" if record.failures > 1 else ""
         return f"nothing by itself: given up ({record.cause or 'no cause recorded'}{times})"
     if record.state is State.INDEXED:
-        gone = "" if record.present else "; the file is not on disk any more, its document stays until a prune"
+        gone = "" if record.here else f"; the file is {_away(record)}, its document stays until a prune"
         return f"nothing: its document is in the store{gone}"
     if not record.wanted:
         return "nothing: it was forgotten"
@@ -58,6 +58,10 @@ def _at_rest(record: FileRecord) -> str:
     if record.excluded:
         return f"nothing: left out ({record.excluded}){'; mend it and run again' if record.excluded in KEPT else ''}"
     return "nothing"
+
+
+def _away(record: FileRecord) -> str:
+    return f"left out now ({record.excluded})" if record.present else "not on disk any more"
 
 
 def _doing(effect: fx.Effect | None) -> str:
