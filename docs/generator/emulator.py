@@ -10,7 +10,7 @@ import msgspec
 
 from generator.text import attribute_docs, prose, table
 from generator.text import page as make_page
-from objlib_fsm.emulator import control, faults, settings
+from objlib_fsm.emulator import control, faults, profiles, settings
 
 
 def page() -> str:
@@ -32,8 +32,9 @@ def page() -> str:
         "key. How near it is to the service is in [the local store](../explanation/local-store.md).",
         "## Settings",
         prose(settings.__doc__),
-        "`objlib-fsm emulator` runs with the defaults. A program in Python passes others to "
-        "`objlib_fsm.emulator.serve.serve` or `objlib_fsm.emulator.inprocess.local_service`.",
+        "`objlib-fsm emulator` runs with the defaults, with those of a profile (below), or with those of a JSON file "
+        "(`--settings`). A program in Python passes others to `objlib_fsm.emulator.serve.serve` or "
+        "`objlib_fsm.emulator.inprocess.local_service`.",
         table(
             ("Setting", "Default", "Meaning"),
             [(f"`{field.name}`", _shown(field), told) for field, told in _documented(settings, settings.Settings)],
@@ -44,6 +45,8 @@ def page() -> str:
             ("Latency", "From and to"),
             [(f"`{field.name}`", told) for field, told in _documented(settings, settings.Latencies)],
         ),
+        "### The profile `measured`",
+        (inspect.getdoc(profiles) or "").replace("``", "`"),
         "## Faults",
         "A rule names a fault and the requests it is for. Of the requests that it matches it fires on the `nth` and "
         "those after it, or on each with a probability, at most `count` times. The first rule that fires wins. The "

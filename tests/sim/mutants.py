@@ -9,7 +9,7 @@ import pytest
 
 from objlib_fsm.core import effects as fx
 from objlib_fsm.core import fold
-from objlib_fsm.core.outcomes import Outcome
+from objlib_fsm.core.outcomes import Outcome, Reason
 from objlib_fsm.core.record import FileRecord
 from objlib_fsm.core.table import Kind
 from objlib_fsm.log import projection
@@ -54,9 +54,15 @@ def takes_a_lost_answer_for_a_refusal(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(classify, "_lost", lost)
 
 
+def gives_up_what_would_pass(patch: pytest.MonkeyPatch) -> None:
+    """A 503 is taken for a refusal."""
+    wrong = classify.Row("unavailable", 503, None, Reason.SERVER_ERROR, Outcome.REJECTED)
+    patch.setattr(classify, "ANSWERS", (wrong, *classify.ANSWERS))
+
+
 def keeps_duplicates(patch: pytest.MonkeyPatch) -> None:
     """A document that must go stays."""
-    patch.setattr(fx, "_doomed_document", lambda record: None)
+    patch.setattr(fx, "doomed_documents", lambda record: ())
 
 
 def projects_too_little(patch: pytest.MonkeyPatch) -> None:

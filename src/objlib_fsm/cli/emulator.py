@@ -20,6 +20,7 @@ HELP: Final = """Serve the wire protocol of the Gemini Files and File Search API
 Examples:
   objlib-fsm emulator --port 8080                       until Ctrl-C; the address is printed
   objlib-fsm emulator --port 0 --data /tmp/store.db     on a free port
+  objlib-fsm emulator --profile measured                as slow and unreliable as the service was seen to be
   objlib-fsm emulator --settings slow.json              as slow or as odd as the file says
   GOOGLE_GEMINI_BASE_URL=http://127.0.0.1:8080 GEMINI_API_KEY=any python your_program.py
 
@@ -39,6 +40,10 @@ def command(
     data: Annotated[
         Path | None, typer.Option("--data", metavar="FILE", help="Its data; else emulator.db beside the log.")
     ] = None,
+    profile: Annotated[
+        str | None,
+        typer.Option("--profile", metavar="NAME", help="Ready-made settings: instant (the default) or measured."),
+    ] = None,
     settings: Annotated[
         Path | None,
         typer.Option("--settings", metavar="FILE", help="JSON with the settings of docs/reference/emulator.md."),
@@ -51,12 +56,19 @@ def command(
     """Serve until a signal."""
     import msgspec
 
+    from objlib_fsm.emulator.profiles import PROFILES
     from objlib_fsm.emulator.serve import ServeError, serve
     from objlib_fsm.emulator.settings import Settings
 
     file = data if data is not None else log_path(inv).with_name(EMULATOR)
 
     chosen = Settings()
+    if profile is not None:
+        if settings is not None:
+            raise WrongUse("--profile and --settings both say how the emulator behaves", "leave out one of them")
+        if profile not in PROFILES:
+            raise WrongUse(f"--profile {profile}: there is no such profile", f"name one of: {', '.join(PROFILES)}")
+        chosen = PROFILES[profile]
     if settings is not None:
         try:
             chosen = msgspec.json.decode(settings.read_bytes(), type=Settings)

@@ -33,6 +33,10 @@ Sleep = Callable[[float], Awaitable[None]]
 LOGGED_REQUESTS: Final = 1_000
 """The last requests that the side channel can tell; older ones are only counted."""
 
+_CREATE_FAILED: Final = Rule(fault="F8")
+_INTERNAL: Final = Rule(fault="F7")
+_UNAVAILABLE: Final = Rule(fault="F5", mode="unavailable")
+
 _log = logging.getLogger(__name__)
 
 
@@ -95,9 +99,20 @@ class Service:
             rule = self.faults.fire(
                 endpoint.name, call.method, call.path, has_page_token=bool(call.query.get("pageToken"))
             )
+        if rule is None:
+            rule = self._trouble(endpoint)
         latency: Latency = self._latencies[endpoint.kind]
         delay_s = self.context.draws.seconds(latency, endpoint.kind, str(self._ordinal)) if latency.high_s else 0.0
         return Admission(self._ordinal, endpoint, rule, max(delay_s, latency.low_s))
+
+    def _trouble(self, endpoint: Endpoint) -> Rule | None:
+        """What befalls a request by itself, as often as the settings say."""
+        draws, settings, ordinal = self.context.draws, self.settings, str(self._ordinal)
+        if endpoint.name == "stores.import" and draws.happens(settings.create_failed_share, "create failed", ordinal):
+            return _CREATE_FAILED
+        if endpoint.writes and draws.happens(settings.unavailable_share, "unavailable", ordinal):
+            return _INTERNAL if draws.happens(0.5, "internal", ordinal) else _UNAVAILABLE
+        return None
 
     async def respond(self, call: Call, admission: Admission) -> Reply:
         """Answer a request whose body is there, with all the waiting that belongs to it."""

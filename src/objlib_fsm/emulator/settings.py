@@ -56,6 +56,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Seed of ids and latencies; None: a random one, made with the database and kept in it."""
     latencies: Latencies = Latencies()
 
+    # Trouble that comes by itself; faults on purpose are rules, see `faults`
+    create_failed_share: float = 0.0
+    """Share of imports that are answered 400 "Failed to create file."; the same call made again may succeed."""
+    unavailable_share: float = 0.0
+    """Share of requests that change something and are answered 500 or 503, one as often as the other."""
+
     # Keys
     api_keys: frozenset[str] | None = None
     """Accepted API keys; None: any key that is not empty."""
