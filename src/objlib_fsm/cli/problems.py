@@ -155,7 +155,8 @@ def _of_service(error: BaseException) -> Problem | None:
 
 def _of_calls(error: BaseException) -> Problem | None:
     if "objlib_fsm.remote.port" in sys.modules:
-        from objlib_fsm.core.outcomes import Outcome, Reason
+        from objlib_fsm.core.outcomes import Reason
+        from objlib_fsm.engine.errors import exit_code_of
         from objlib_fsm.remote.port import CallFailed
 
         if isinstance(error, CallFailed):
@@ -167,10 +168,10 @@ def _of_calls(error: BaseException) -> Problem | None:
                     "nothing is lost; check the network or --endpoint, then run the command again",
                     ExitCode.LATER,
                 )
-            refused = failure.outcome in (Outcome.REJECTED, Outcome.HALTED)
+            code = ExitCode(exit_code_of(error))
             return Problem(
                 f"the service answered: {said}" + (f" (HTTP {failure.code})" if failure.code else ""),
-                "nothing is lost" if refused else "nothing is lost; run the command again later",
-                ExitCode.REFUSED if refused else ExitCode.LATER,
+                "nothing is lost" if code is ExitCode.REFUSED else "nothing is lost; run the command again later",
+                code,
             )
     return None

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import time
-from typing import Protocol
+from collections.abc import Callable
+from typing import Final, Protocol
 
 import anyio
+
+TURN_S: Final = 1.0
+"""The longest sleep of whoever looks at something else meanwhile: a signal is noticed this soon."""
 
 
 class Clock(Protocol):
@@ -48,6 +52,37 @@ class Steady:
     async def sleep(self, seconds: float) -> None:
         """Wait."""
         await self._clock.sleep(seconds)
+
+
+class Stopped(Exception):
+    """A wait was cut short because the run is to end."""
+
+
+class Impatient:
+    """A clock for what comes before the work: its waits end soon after *stopping* says so, with `Stopped`."""
+
+    def __init__(self, clock: Clock, stopping: Callable[[], bool]) -> None:
+        self._clock = clock
+        self._stopping = stopping
+
+    def now_us(self) -> int:
+        """Microseconds since 1970 UTC."""
+        return self._clock.now_us()
+
+    def monotonic(self) -> float:
+        """Seconds that only grow."""
+        return self._clock.monotonic()
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait.  Raises `Stopped`."""
+        ends = self._clock.monotonic() + seconds
+        while True:
+            if self._stopping():
+                raise Stopped
+            left_s = ends - self._clock.monotonic()
+            if left_s <= 0:
+                return
+            await self._clock.sleep(min(left_s, TURN_S))
 
 
 class SystemClock:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from objlib_fsm.core.outcomes import Failure, Reason
+from objlib_fsm.core.outcomes import Failure, Outcome, Reason
+from objlib_fsm.remote.port import CallFailed
 
 
 class StoreProblem(Exception):
@@ -38,6 +39,14 @@ _HALTS: Final = {
     ),
     Reason.FORBIDDEN: (REFUSED_EXIT, "check that the key belongs to the project that owns the store"),
 }
+
+
+def exit_code_of(error: StoreProblem | Halted | CallFailed) -> int:
+    """The process's answer to what ended a run before its work."""
+    if isinstance(error, CallFailed):
+        refused = error.failure.outcome in (Outcome.REJECTED, Outcome.HALTED)
+        return REFUSED_EXIT if refused else LATER_EXIT
+    return error.exit_code
 
 
 class Halted(Exception):

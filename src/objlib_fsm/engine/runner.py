@@ -16,6 +16,7 @@ from objlib_fsm.core.events import LIBRARY_STREAM
 from objlib_fsm.core.ids import StreamId
 from objlib_fsm.core.record import FileRecord
 from objlib_fsm.core.table import State
+from objlib_fsm.engine.clock import TURN_S
 from objlib_fsm.engine.errors import Halted
 from objlib_fsm.engine.journal import Journal
 from objlib_fsm.engine.lessons import Lessons
@@ -42,9 +43,6 @@ IN_FLIGHT_MAX: Final = 1_000
 
 FOLLOW_EVERY_S: Final = 1.0
 """How often the run looks for what other processes appended."""
-
-IDLE_TURN_S: Final = 1.0
-"""The longest sleep of the dispatcher: signals and jumps of the wall clock are noticed this soon."""
 
 
 class Stop:
@@ -251,7 +249,7 @@ class Runner:
         wait_s = self._wait_s()
         if wait_s and not self._active:
             self._progress.tell(Waiting(self._earliest_us() or 0, len(self._parked)))
-        with anyio.move_on_after(min(wait_s or IDLE_TURN_S, IDLE_TURN_S)):
+        with anyio.move_on_after(min(wait_s or TURN_S, TURN_S)):
             await self._changed.wait()
 
     async def _work(self, stream: StreamId, batch: _Batch) -> None:

@@ -18,8 +18,8 @@ from objlib_fsm.core.library_record import Lease
 from objlib_fsm.core.paths import part_text
 from objlib_fsm.core.policy import SHOWN_S, Waits
 from objlib_fsm.core.table import State
-from objlib_fsm.engine.clock import Clock, Steady
-from objlib_fsm.engine.errors import Halted
+from objlib_fsm.engine.clock import Clock, Impatient, Steady, Stopped
+from objlib_fsm.engine.errors import Halted, StoreProblem, exit_code_of
 from objlib_fsm.engine.journal import Journal
 from objlib_fsm.engine.lessons import Lessons
 from objlib_fsm.engine.listing import SharedListing
@@ -197,24 +197,53 @@ class Session:
             check_pin(pin, service.name, options.store)
             if not self.shell.log.open_files():
                 return self._summary(Ended(0, None), stop, pin.store, 0.0)
-        async with service.connect() as remote:
-            info = await get_or_create_store(self.journal, remote, service.name, options.store)
-            store = info.name
-            reconciler = self._reconciler(remote, service.pace, progress, stop)
-            await _unless_unanswered(reconciler.at_start(info), progress)
-            ended = await self._work(remote, store, service.name, service.pace, options, progress, stop, root)
-            due = await self._sync_due(reconciler, remote, store, stop, progress)
+        await self.journal.note(LIBRARY_STREAM, self._started(options, service.pace))
+        try:
+            async with service.connect() as remote:
+                ended, store, due = await self._in_store(remote, service, options, progress, stop, root)
+        except (StoreProblem, Halted, CallFailed) as error:
+            await self.journal.note(LIBRARY_STREAM, e.RunEnded(self.shell.run, exit_code_of(error)))
+            raise
         summary = self._summary(ended, stop, store, self.shell.clock.monotonic() - began, due)
         tally = msgspec.structs.asdict(summary.counts)
         ended_event = e.RunEnded(self.shell.run, summary.exit_code, tally, summary.resumed_late)
         await self.journal.note(LIBRARY_STREAM, ended_event)
         return summary
 
-    def _reconciler(self, remote: Remote, pace: Pace, progress: Progress, stop: Stop) -> Reconciler:
+    def _started(self, options: Options, pace: Pace) -> e.RunStarted:
+        s = self.shell
+        chosen: dict[str, str | int | float | bool] = {
+            "concurrency": options.concurrency,
+            "polls": options.polls,
+            "batch_size": options.batch_size,
+        }
+        if pace.rate_rpm is not None:
+            chosen["rpm"] = round(pace.rate_rpm, 3)
+        return e.RunStarted(s.run, s.process.host, s.process.pid, __version__, chosen)
+
+    async def _in_store(
+        self, remote: Remote, service: Service, options: Options, progress: Progress, stop: Stop, root: Path
+    ) -> tuple[Ended, StoreName, bool]:
+        """How the work ended, in which store, and whether a sync of it is due."""
+        s = self.shell
+        before = Journal(s.log, Impatient(s.clock, stop), s.random_bytes, epoch=self.epoch)
+        try:
+            info = await get_or_create_store(before, remote, service.name, options.store)
+            at_start = self._reconciler(before, remote, service.pace, progress, stop).at_start(info)
+            await _unless_unanswered(at_start, progress)
+        except Stopped:
+            pin = s.log.library().pin
+            return Ended(0, None), pin.store if pin is not None else StoreName(""), False
+        store = info.name
+        ended = await self._work(remote, store, service.name, service.pace, options, progress, stop, root)
+        reconciler = self._reconciler(self.journal, remote, service.pace, progress, stop)
+        return ended, store, await self._sync_due(reconciler, remote, store, stop, progress)
+
+    def _reconciler(self, journal: Journal, remote: Remote, pace: Pace, progress: Progress, stop: Stop) -> Reconciler:
         def say(text: str) -> None:
             progress.tell(Said(text))
 
-        return Reconciler(self.journal, self.shell.log, remote, pace, say=say, stopping=stop)
+        return Reconciler(journal, self.shell.log, remote, pace, say=say, stopping=stop)
 
     async def _sync_due(
         self, reconciler: Reconciler, remote: Remote, store: StoreName, stop: Stop, progress: Progress
@@ -246,15 +275,6 @@ class Session:
         root: Path,
     ) -> Ended:
         s = self.shell
-        chosen: dict[str, str | int | float | bool] = {
-            "concurrency": options.concurrency,
-            "polls": options.polls,
-            "batch_size": options.batch_size,
-        }
-        if pace.rate_rpm is not None:
-            chosen["rpm"] = round(pace.rate_rpm, 3)
-        started = e.RunStarted(s.run, s.process.host, s.process.pid, __version__, chosen)
-        await self.journal.note(LIBRARY_STREAM, started)
         library = s.log.library().library
         listing = SharedListing(remote, store, library, s.clock, pace)
         performer = Performer(

@@ -11,7 +11,7 @@ from objlib_fsm.core.events import LIBRARY_STREAM
 from objlib_fsm.core.ids import StoreName
 from objlib_fsm.core.library_record import Pin
 from objlib_fsm.core.outcomes import Failure, Outcome, Reason
-from objlib_fsm.core.policy import ATTEMPTS_PER_PASS, SETTLE_S
+from objlib_fsm.core.policy import ATTEMPTS_PER_PASS, SETTLE_S, backoff_s
 from objlib_fsm.core.record import FileRecord
 from objlib_fsm.core.table import State
 from objlib_fsm.engine.answers import answered
@@ -96,7 +96,14 @@ async def _found_or_created(journal: Journal, remote: Remote, display_name: str)
             return made
         if attempt == ATTEMPTS_PER_PASS or made.outcome is Outcome.REJECTED:
             raise CallFailed(made)
-        await journal.clock.sleep(max(SETTLE_S, made.retry_after_s or 0.0))
+        await journal.clock.sleep(max(_before_another_s(made, attempt), made.retry_after_s or 0.0))
+
+
+def _before_another_s(made: Failure, attempt: int) -> float:
+    """Until a listing shows the store that the attempt may have made; no longer where it cannot have made one."""
+    unreached = made.outcome is Outcome.UNAVAILABLE and made.reason is Reason.NETWORK
+    sent_nothing = made.outcome is Outcome.THROTTLED or unreached
+    return backoff_s("store", attempt) if sent_nothing else SETTLE_S
 
 
 async def found_store(clock: Clock, remote: Remote, display_name: str) -> StoreInfo | None:
