@@ -14,6 +14,7 @@ import pytest
 from tests.adopt.legacy import KEY, OLD_ROOT, STORE_NAME, Legacy
 from tests.support.command import Place
 
+LEAKED = "AIzaSyA0123456789abcdefghijklmnopqrstuv"
 SENDS = ("files.upload.start", "stores.import", "documents.delete", "files.delete")
 
 
@@ -111,7 +112,7 @@ def every_odd_row(legacy: Legacy) -> dict[str, str]:
     failed = legacy.document("failed.txt", "failed")
     row("failed", "failed.txt", gemini_state="failed", error_message="400 invalid", gemini_store_doc_id=failed.suffix)
     row("untracked", "failed-once.txt", gemini_state="failed", error_message=None)
-    row("failed", "failed-gone.txt", gemini_state="failed", error_message="503 again and again")
+    row("failed", "failed-gone.txt", gemini_state="failed", error_message=f"503 for ?key={LEAKED} again")
     orphan = legacy.document("orphan.txt")
     row("replaced", "orphan.txt", gemini_state="untracked", orphaned_gemini_file_id=f"files/{orphan.raw}")
     reset = legacy.document("reset-0.txt")
@@ -180,6 +181,7 @@ def test_every_row_of_the_mapping_is_judged_and_what_is_indexed_is_never_sent_ag
     lease = 2
     assert legacy.place.ok("status", "--json").json["position"] == events + lease, "nothing but the lease"
 
+    assert LEAKED.encode() not in legacy.place.log.read_bytes() + legacy.place.log.with_name("log.db-wal").read_bytes()
     kept = {document.name for document in legacy.documents()}
     summary = legacy.run()
     uploads = sent(legacy)["files.upload.start"] - before["files.upload.start"]

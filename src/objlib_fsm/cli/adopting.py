@@ -243,9 +243,11 @@ def _tell(inv: Invocation, told: messages.Adoption) -> None:
         out(f"{count(told.deletions, 'document')} will be deleted by the next run: duplicates and FAILED ones")
     if told.unclaimed:
         out(f"{count(told.unclaimed, 'document')} of the store belong to no row and are left alone")
-    out("nothing was recorded" if told.dry_run else "adopted")
-    if not told.dry_run:
-        inv.console.say("next: objlib-fsm run")
+    if told.dry_run:
+        out("nothing was recorded")
+        return
+    out("adopted" if told.files else "there was nothing new to adopt")
+    inv.console.say("next: objlib-fsm run")
 
 
 def _list(inv: Invocation, lines: Sequence[tuple[str, str]]) -> None:

@@ -30,6 +30,7 @@ from objlib_fsm.engine.listed import Listing
 from objlib_fsm.library import mime
 from objlib_fsm.library.legacy import LegacyFile
 from objlib_fsm.remote.port import RawFile, RemoteDocument
+from objlib_fsm.remote.redact import redact
 
 CLOCKS_DIFFER_US: Final = 2_000_000
 """A file's time is the disk's, an upload's the program's: two seconds apart they say nothing about the order."""
@@ -129,6 +130,7 @@ def judge(
     now_us: int,
 ) -> Judged:
     """What becomes of the row: *evidence* is None when nobody could look, *raw* is its raw file while that lives."""
+    file = _without_keys(file)
     found = _look(file, store, evidence)
     found.doubts += file.remarks
     if found.documents and _is_stale(file):
@@ -158,6 +160,12 @@ def judge(
         unknown_bytes=_of_unknown_bytes(file),
     )
     return Judged(path, verdict, why, event)
+
+
+def _without_keys(file: LegacyFile) -> LegacyFile:
+    """The row without an API key in what the service once said: the log keeps this text for ever."""
+    claim = {name: redact(text) for name, text in file.claim.items()}
+    return msgspec.structs.replace(file, error=redact(file.error), claim=claim)
 
 
 def _verdict(
