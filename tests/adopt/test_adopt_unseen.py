@@ -15,6 +15,7 @@ from objlib_fsm.engine import adopting as a
 from objlib_fsm.engine.session import Session
 from objlib_fsm.library.legacy import LegacyFile, LegacyLibrary, parse_time
 from objlib_fsm.library.placing import base_for
+from tests.support.listing import every_document
 from tests.support.virtual_time import run_virtual
 from tests.support.world import World, world
 
@@ -40,7 +41,7 @@ class Left:
                 display_name=name,
             )
             await remote.import_raw(self.store, raw.name, {})
-            listed = [document async for document in remote.list_documents(self.store)]
+            listed = await every_document(remote, self.store)
             made = next(document for document in listed if f"files/{document.display_name}" == raw.name)
         return raw.name.removeprefix("files/"), made.name.rpartition("/")[2]
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import apsw
 import pytest
 
+from objlib_fsm.core.ids import DocumentName, LibraryId, StoreName
 from objlib_fsm.emulator.faults import Rule
+from objlib_fsm.engine.listed import Listing
 from objlib_fsm.engine.sync import Plan
-from objlib_fsm.remote.port import CallFailed
+from objlib_fsm.remote.port import CallFailed, DocumentState, RemoteDocument
 from tests.engine.truth import back_up, compare, delete, fill, foreign, in_world, restore
 from tests.support.world import World
 
@@ -165,3 +168,62 @@ def test_a_listing_that_was_cut_short_goes_on_where_it_was(tmp_path: Path, files
         assert not scratch.exists()
 
     in_world(tmp_path, story)
+
+
+async def cut_short(w: World, scratch: Path) -> None:
+    """A listing of which one page was seen."""
+    w.faults.add(Rule(fault="F5", endpoint="documents.list", nth=2, count=20))
+    with pytest.raises(CallFailed):
+        await compare(w, path=scratch, after_s=0)
+    w.faults.clear()
+
+
+@pytest.mark.parametrize(
+    "spoilt",
+    [
+        "DELETE FROM document WHERE name = (SELECT min(name) FROM document)",
+        "UPDATE progress SET token = 'nobody gave this'",
+        "UPDATE progress SET store = 'fileSearchStores/another'",
+        "UPDATE progress SET began_at_us = began_at_us - 3700000000",
+        "UPDATE progress SET complete = 1",
+        "PRAGMA user_version = 0",
+        "DROP TABLE progress",
+    ],
+)
+def test_what_is_left_of_another_listing_is_no_part_of_this_one(tmp_path: Path, spoilt: str) -> None:
+    async def story(w: World) -> None:
+        fill(w, 45)
+        await w.run()
+        await w.clock.sleep(120)
+        scratch = tmp_path / "scratch.db"
+        await cut_short(w, scratch)
+        tampered = apsw.Connection(str(scratch))
+        tampered.execute(spoilt)
+        tampered.close()
+        before = w.service.service.requests["documents.list"]
+        assert (await compare(w, path=scratch, after_s=0)).signs == {"=": 45}
+        assert w.service.service.requests["documents.list"] >= before + 3, "from the beginning"
+
+    in_world(tmp_path, story)
+
+
+def test_a_scratch_of_rubbish_is_thrown_away(tmp_path: Path) -> None:
+    async def story(w: World) -> None:
+        fill(w, 2)
+        await w.run()
+        scratch = tmp_path / "scratch.db"
+        scratch.write_bytes(b"rubbish" * 1000)
+        assert (await compare(w, path=scratch)).signs == {"=": 2}
+
+    in_world(tmp_path, story)
+
+
+def test_two_processes_do_not_share_a_listing(tmp_path: Path) -> None:
+    scratch = tmp_path / "scratch.db"
+    store, library = StoreName("fileSearchStores/s"), LibraryId("l")
+    one = Listing(store, library, 1, scratch)
+    one.add((RemoteDocument(DocumentName(f"{store}/documents/d"), DocumentState.ACTIVE),), "next")
+    two = Listing(store, library, 2, scratch)
+    assert (two.resumed, len(two), len(one)) == (False, 0, 1)
+    two.close()
+    one.close()

@@ -15,7 +15,7 @@ import httpx2
 
 from objlib_fsm.core.ids import DocumentName, OperationName, RawFileName, StoreName
 from objlib_fsm.remote.gemini import GeminiRemote
-from objlib_fsm.remote.port import Answer, OperationStatus, RawFile, RemoteDocument, StoreInfo
+from objlib_fsm.remote.port import Answer, DocumentsPage, OperationStatus, RawFile, RemoteDocument, StoreInfo
 
 BASE_URL = "http://127.0.0.1:9"
 """Nothing listens on the discard port; scripted answers need no listener."""
@@ -129,8 +129,8 @@ async def get_document(remote: GeminiRemote) -> RemoteDocument:
     return await remote.get_document(DOCUMENT)
 
 
-async def list_documents(remote: GeminiRemote) -> list[RemoteDocument]:
-    return [document async for document in remote.list_documents(STORE)]
+async def documents_page(remote: GeminiRemote) -> DocumentsPage:
+    return await remote.documents_page(STORE)
 
 
 async def delete_document(remote: GeminiRemote) -> None:
@@ -157,7 +157,7 @@ READS: tuple[Callable[[GeminiRemote], Any], ...] = (
     get_raw,
     get_operation,
     get_document,
-    list_documents,
+    documents_page,
     get_store,
     find_stores,
     ask,

@@ -27,6 +27,7 @@ from objlib_fsm.log.writer import RunSync
 from objlib_fsm.remote.gemini import GeminiRemote
 from objlib_fsm.remote.pacing import Pace
 from objlib_fsm.remote.port import Remote, RemoteDocument
+from tests.support.listing import every_document
 from tests.support.mortal import Life, Moment, MortalTransport, Verdict, immortal
 from tests.support.virtual_time import VirtualClock
 
@@ -190,7 +191,7 @@ class World:
         log.close()
         assert pin is not None
         async with self.remote() as remote:
-            return [document async for document in remote.list_documents(pin.store)]
+            return await every_document(remote, pin.store)
 
     async def check(self) -> Counter[str]:
         """The promise: one live document per wanted file, none that nobody knows, a log that agrees with itself.

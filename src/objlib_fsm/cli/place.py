@@ -41,7 +41,9 @@ def local_store_for(log: Path) -> Path:
 
 def own_paths(log: Path) -> list[Path]:
     """What of ours may lie inside the library."""
-    return [log, local_store_for(log), log.with_name(EMULATOR), listing_for(log)]
+    listing = listing_for(log)
+    journal = listing.with_name(f"{listing.name}-journal")
+    return [log, local_store_for(log), log.with_name(EMULATOR), listing, journal]
 
 
 def listing_for(log: Path) -> Path:

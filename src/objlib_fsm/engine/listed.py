@@ -28,7 +28,7 @@ SCRATCH_FORMAT: Final = 1
 """In ``user_version``: a scratch of another format is thrown away."""
 
 _TABLES: Final = f"""
-PRAGMA journal_mode = MEMORY; PRAGMA synchronous = OFF; PRAGMA user_version = {SCRATCH_FORMAT};
+PRAGMA user_version = {SCRATCH_FORMAT};
 CREATE TABLE document (
   name TEXT PRIMARY KEY, state TEXT NOT NULL, display_name TEXT NOT NULL, library TEXT NOT NULL, stream TEXT NOT NULL,
   payload TEXT NOT NULL, created_at_us INTEGER NOT NULL, size_bytes INTEGER NOT NULL, owner TEXT
@@ -38,13 +38,17 @@ CREATE INDEX document_by_display_name ON document (display_name);
 CREATE INDEX document_by_owner ON document (owner);
 CREATE TABLE progress (
   one INTEGER PRIMARY KEY CHECK (one = 1), store TEXT NOT NULL, library TEXT NOT NULL, began_at_us INTEGER NOT NULL,
-  token TEXT NOT NULL, complete INTEGER NOT NULL
+  token TEXT NOT NULL, complete INTEGER NOT NULL, documents INTEGER NOT NULL
 ) STRICT;
 CREATE TABLE finding (
   n INTEGER PRIMARY KEY, sign TEXT NOT NULL, stream TEXT NOT NULL, document TEXT NOT NULL, body TEXT NOT NULL
 ) STRICT;
 CREATE INDEX finding_by_stream ON finding (stream);
 """
+_ALONE: Final = "PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = DELETE; PRAGMA synchronous = OFF"
+"""One process at a time, and a transaction that a kill cuts short is undone.  After a power cut the number of documents
+does not fit, or the check of the pages fails: then the listing begins anew."""
+
 _COLUMNS: Final = "name, state, display_name, library, stream, payload, created_at_us, size_bytes"
 
 
@@ -56,9 +60,9 @@ class Listing:
         self.library = library
         self.path = path
         self._db = self._opened(now_us)
-        self.began_at_us, self.token, complete = self.rows("SELECT began_at_us, token, complete FROM progress")[0]
-        self.complete = bool(complete)
-        self._refused = False
+        (progress,) = self.rows("SELECT began_at_us, token, complete, documents FROM progress")
+        self.began_at_us, self.token = int(progress[0]), str(progress[1])
+        self.complete, self._seen = bool(progress[2]), int(progress[3])
 
     # ---- filled page by page -----------------------------------------------------------------------------------------
 
@@ -69,25 +73,29 @@ class Listing:
 
     def add(self, documents: Sequence[RemoteDocument], next_token: str) -> None:
         """One page, and the token of the next: empty after the last.  A document that comes again counts once."""
+        before = self._db.total_changes()
         with self._transaction():
             self._db.executemany(
                 "INSERT INTO document VALUES (?, ?, ?, ?, ?, ?, ?, ?, NULL) ON CONFLICT DO NOTHING",
                 [_row(document) for document in documents],
             )
-            self._db.execute("UPDATE progress SET token = ?, complete = ?", (next_token, int(not next_token)))
+            seen: int = self._seen + self._db.total_changes() - before
+            progress = (next_token, int(not next_token), seen)
+            self._db.execute("UPDATE progress SET token = ?, complete = ?, documents = ?", progress)
+        self._seen = seen
         self.token, self.complete = next_token, not next_token
 
     def start_over(self, now_us: int) -> None:
         """Forget all of it: a new listing begins now."""
         with self._transaction():
             self._db.execute("DELETE FROM document; DELETE FROM finding")
-            self._db.execute("UPDATE progress SET began_at_us = ?, token = '', complete = 0", (now_us,))
-        self.began_at_us, self.token, self.complete = now_us, "", False
+            self._db.execute("UPDATE progress SET began_at_us = ?, token = '', complete = 0, documents = 0", (now_us,))
+        self.began_at_us, self.token, self.complete, self._seen = now_us, "", False, 0
 
     # ---- what it shows -----------------------------------------------------------------------------------------------
 
     def __len__(self) -> int:
-        return int(self.rows("SELECT count(*) FROM document")[0][0])
+        return self._seen
 
     def of(self, record: FileRecord) -> tuple[DocumentFact, ...]:
         """The file's documents: those known by name, those that carry its id, and those made from its raw files."""
@@ -145,8 +153,9 @@ class Listing:
         if self.path is not None:
             with contextlib.suppress(apsw.Error):
                 db = apsw.Connection(str(self.path), flags=apsw.SQLITE_OPEN_READWRITE)
+                list(db.execute(_ALONE))
                 if self._goes_on(db, now_us):
-                    list(db.execute("PRAGMA journal_mode = MEMORY; PRAGMA synchronous = OFF"))
+                    db.execute("UPDATE progress SET complete = 0")  # From here on nobody else may read it.
                     return db
                 db.close()
             _remove(self.path)
@@ -154,21 +163,23 @@ class Listing:
             db = apsw.Connection(str(self.path) if self.path is not None else "")
             if self.path is not None:
                 self.path.chmod(0o600)
-            list(db.execute(_TABLES))  # Each statement that answers waits to be read.
-            progress = (1, self.store, self.library, now_us, "", 0)
-            db.execute("INSERT INTO progress VALUES (?, ?, ?, ?, ?, ?)", progress)
+            list(db.execute(_ALONE))  # Each statement that answers waits to be read.
+            list(db.execute(_TABLES))
+            progress = (1, self.store, self.library, now_us, "", 0, 0)
+            db.execute("INSERT INTO progress VALUES (?, ?, ?, ?, ?, ?, ?)", progress)
             return db
 
     def _goes_on(self, db: apsw.Connection, now_us: int) -> bool:
         """Whether what an earlier process left is the beginning of this listing."""
         if db.pragma("user_version") != SCRATCH_FORMAT or db.pragma("quick_check") != "ok":
             return False
-        row = db.execute("SELECT store, library, began_at_us, token, complete FROM progress").fetchone()
+        row = db.execute("SELECT store, library, began_at_us, token, complete, documents FROM progress").fetchone()
         if row is None:
             return False
-        store, library, began_at_us, token, complete = row
+        store, library, began_at_us, token, complete, documents = row
+        whole = documents == db.execute("SELECT count(*) FROM document").get
         young = began_at_us <= now_us < after_s(began_at_us, RESUME_S)
-        return bool((store, library) == (self.store, self.library) and young and token and not complete)
+        return bool((store, library) == (self.store, self.library) and whole and young and token and not complete)
 
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[None]:
@@ -216,5 +227,6 @@ def _document(row: tuple[Any, ...]) -> RemoteDocument:
 
 
 def _remove(path: Path) -> None:
-    with contextlib.suppress(OSError):
-        os.unlink(path)
+    for name in (path, path.with_name(f"{path.name}-journal")):
+        with contextlib.suppress(OSError):
+            os.unlink(name)

@@ -172,16 +172,6 @@ class GeminiRemote:
         config = types.ListDocumentsConfig(page_size=PAGE_SIZE, page_token=token or None)
         return await self._call(self._stores.documents.list(parent=store, config=config), Effect.READ, _page)
 
-    async def list_documents(self, store: StoreName) -> AsyncIterator[RemoteDocument]:
-        """Every document of the store, once each."""
-        config = types.ListDocumentsConfig(page_size=PAGE_SIZE)
-        seen: set[str] = set()
-        async for document in self._pages(lambda: self._stores.documents.list(parent=store, config=config)):
-            found = self._read(_document, document)
-            if found.name not in seen:
-                seen.add(found.name)
-                yield found
-
     async def delete_document(self, name: DocumentName) -> None:
         """Delete the document with its chunks."""
         config = types.DeleteDocumentConfig(force=True)

@@ -1,14 +1,14 @@
 """Gemini File Search as the engine sees it: a small protocol over typed ids.
 
-Each method is one call, or one complete listing.  It returns what the service said or raises `CallFailed` with the
-classified `Failure`; nothing else escapes.  There are no retries and no waiting behind this protocol: when to repeat
-is decided by ``core.policy`` from what the log knows.
+Each method is one call, one page of documents, or one complete listing of stores.  It returns what the service said
+or raises `CallFailed` with the classified `Failure`; nothing else escapes.  There are no retries and no waiting behind
+this protocol: when to repeat is decided by ``core.policy`` from what the log knows.
 """
 
 from __future__ import annotations
 
 import enum
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import BinaryIO, Protocol
 
 import msgspec
@@ -178,9 +178,6 @@ class Remote(Protocol):
 
     async def documents_page(self, store: StoreName, token: str = "") -> DocumentsPage:
         """One page of the store's documents, the first without *token*; `Reason.INVALID_ARGUMENT` for a stale one."""
-
-    def list_documents(self, store: StoreName) -> AsyncIterator[RemoteDocument]:
-        """Every document of the store.  Ending without `CallFailed` means that the listing was complete."""
 
     async def delete_document(self, name: DocumentName) -> None:
         """Delete the document with its chunks."""
