@@ -77,6 +77,15 @@ class Legacy:
         self.db.execute(f"INSERT INTO files ({', '.join(values)}) VALUES ({marks})", list(values.values()))
         self.db.commit()
 
+    def operation(self, name: str, operation: str, state: str = "in_progress") -> None:
+        """An import that the tool was waiting for."""
+        self.db.execute(
+            "INSERT INTO upload_operations (operation_name, file_path, operation_state, created_at) "
+            "VALUES (?, ?, ?, '2026-02-17 03:56:47')",
+            (operation, f"{OLD_ROOT}/{name}", state),
+        )
+        self.db.commit()
+
     def upload(self, name: str) -> str:
         """A raw file as the tool sent it, with its header before the text; its id without ``files/``."""
         payload = io.BytesIO(f"Title: {name}\n[AI Analysis]\nWhat {name} says of the moon.\n".encode())
@@ -107,6 +116,11 @@ class Legacy:
     def fault(self, rule: dict[str, Any]) -> None:
         """The service misbehaves."""
         self._post("faults", rule)
+
+    def behave(self) -> None:
+        """The service misbehaves no more."""
+        request = urllib.request.Request(f"{self.url}/_emulator/faults", method="DELETE")
+        urllib.request.urlopen(request).close()
 
     def pass_time(self, seconds: float) -> None:
         """The service's clock goes on."""

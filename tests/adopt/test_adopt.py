@@ -416,3 +416,26 @@ def test_what_settings_and_sidecars_say_of_it_does_not_send_it_again(legacy: Leg
     assert legacy.run()["indexed"] == 2
     assert sent(legacy)["files.upload.start"] == before["files.upload.start"] + 2
     assert len(legacy.documents()) == 2
+
+
+def test_what_was_under_way_is_finished_without_sending_a_byte(legacy: Legacy) -> None:
+    """An upload that arrived is imported, and an import whose document no listing shows yet is asked for."""
+    legacy.document("nobody.txt")
+    legacy.pass_time(7_200)
+    arrived, begun = legacy.upload("arrived.txt"), legacy.upload("begun.txt")
+    legacy.row("arrived.txt", gemini_state="uploading", gemini_file_id=f"files/{arrived}")
+    legacy.row("begun.txt", gemini_state="processing")
+    legacy.operation("begun.txt", legacy.import_raw(begun))
+    legacy.fault({"fault": "F16", "mode": "lag", "seconds": 3600, "endpoint": "documents.list"})
+    before = sent(legacy)
+    told = legacy.adopt()
+    legacy.behave()
+    assert {file["file"]: (file["verdict"], file["why"]) for file in told["files"]} == {
+        "arrived.txt": ("uploaded", "its raw file is ACTIVE"),
+        "begun.txt": ("processing", "its import is asked for"),
+    }
+    assert legacy.run()["indexed"] == 2
+    after = sent(legacy)
+    assert after["files.upload.start"] == before["files.upload.start"]
+    assert after["stores.import"] == before["stores.import"] + 1
+    assert len(legacy.documents()) == 3
