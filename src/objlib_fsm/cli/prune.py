@@ -49,7 +49,8 @@ def plan(
     """
     before_us = now_us - round(settings.missing_days * DAY_US)
     files = []
-    for record in log.records("standing IN (1, 2) OR (standing = 0 AND state = 3)" if gone else "standing IN (1, 2)"):
+    standing = "(0, 1, 2)" if gone else "(1, 2)"
+    for record in log.records(f"standing IN {standing} AND json_extract(record, '$.documents') IS NOT NULL"):
         since_us = now_us if record.here and record.path in gone else _away_since_us(record)
         if since_us is not None and since_us <= before_us and record.path not in back and record.live_documents:
             files.append(record)
