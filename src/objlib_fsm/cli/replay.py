@@ -97,7 +97,8 @@ def _report(rebuilt: Rebuilt, drift: list[str] | None, seconds: float, *, in_pla
 
     states = dict.fromkeys((state.label for state in State), 0)
     for record in rebuilt.files.values():
-        states[record.state.label] += 1
+        if not record.stray:  # No file has that history.
+            states[record.state.label] += 1
     differs = bool(rebuilt.mismatches) or (bool(drift) and not in_place)
     return Replay(
         events=rebuilt.events,
@@ -106,7 +107,7 @@ def _report(rebuilt: Rebuilt, drift: list[str] | None, seconds: float, *, in_pla
         drift=None if drift is None else len(drift),
         chain="ok",
         mismatches=rebuilt.mismatches,
-        files=len(rebuilt.files),
+        files=sum(states.values()),
         states=states,
         seconds=round(seconds, 6),
         events_per_second=round(rebuilt.events / max(seconds, 1e-9), 1),

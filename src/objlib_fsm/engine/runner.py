@@ -41,6 +41,9 @@ WAIT_MAX_S: Final = 300.0
 IN_FLIGHT_MAX: Final = 1_000
 """Files that may wait for the service at once: 30 s of documents at 33 uploads a second, and a few MB of memory."""
 
+WAIT_TOLD_S: Final = 5.0
+"""A shorter wait is over before anybody has read of it; while every call fails there are several in a second."""
+
 FOLLOW_EVERY_S: Final = 1.0
 """How often the run looks for what other processes appended."""
 
@@ -247,7 +250,7 @@ class Runner:
     async def _turn(self) -> None:
         """Sleep until something changed, a file is due, or a turn is over."""
         wait_s = self._wait_s()
-        if wait_s and not self._active:
+        if wait_s >= WAIT_TOLD_S and not self._active:
             self._progress.tell(Waiting(self._earliest_us() or 0, len(self._parked)))
         with anyio.move_on_after(min(wait_s or TURN_S, TURN_S)):
             await self._changed.wait()
