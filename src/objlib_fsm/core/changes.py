@@ -201,6 +201,8 @@ def put_back(r: FileRecord, now_us: int) -> None:
     """What is dated after *now_us* by a clock that was put back since happened at *now_us* at the latest."""
     if is_ahead(r.last_import_at_us, now_us):
         r.last_import_at_us = now_us
+    if is_ahead(r.taken_at_us, now_us):
+        r.taken_at_us = now_us
     if any(is_ahead(i.at_us, now_us) for i in r.imports):
         r.imports = tuple([msgspec.structs.replace(i, at_us=min(i.at_us, now_us)) for i in r.imports])
     if any(is_ahead(d.seen_at_us, now_us) for d in r.documents):

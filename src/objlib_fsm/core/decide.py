@@ -110,7 +110,7 @@ class Failed(msgspec.Struct, frozen=True, tag=True):
 
 
 class RawFound(msgspec.Struct, frozen=True, tag=True):
-    """A look-up showed the raw file, and it is what was sent."""
+    """A look-up showed the raw file, and it is what was sent; ``taken`` when it was there before that."""
 
     raw: RawFileName
     payload: str
@@ -119,6 +119,7 @@ class RawFound(msgspec.Struct, frozen=True, tag=True):
     size_bytes: int
     expires_at_us: int | None
     polls: Polls = ONE_POLL
+    taken: bool = False
 
 
 class RawMissing(msgspec.Struct, frozen=True, tag=True):
@@ -282,7 +283,7 @@ def _fact(record: FileRecord, report: Report, now_us: int) -> e.Event:
             return _failure(record, call, what, failure, now_us)
         case LookUpFailed(what, failure, polls):
             return _failed(record, EventId(""), what, failure, now_us, polls)
-        case RawFound(raw, payload, generation, state, size_bytes, expires_at_us, polls):
+        case RawFound(raw, payload, generation, state, size_bytes, expires_at_us, polls, taken):
             return e.RawSeen(
                 raw,
                 payload,
@@ -293,6 +294,7 @@ def _fact(record: FileRecord, report: Report, now_us: int) -> e.Event:
                 polls.count,
                 polls.first_at_us,
                 polls.last_at_us,
+                taken,
             )
         case RawMissing(raw, generation):
             return _missing_raw(record, raw, generation, now_us)

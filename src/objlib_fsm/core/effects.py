@@ -200,6 +200,8 @@ def _onward(r: FileRecord, now_us: int) -> Effect:
         return Upload(r.payload_hash, r.generation)
     if raw.state != "ACTIVE":
         return AwaitActive(raw.name, raw.payload, raw.generation)
+    if r.taken_at_us:
+        return ListDocuments(r.taken_at_us)
     return _import(raw, r.payload, now_us)
 
 

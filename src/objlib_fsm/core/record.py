@@ -140,6 +140,7 @@ class FileRecord(msgspec.Struct, omit_defaults=True, gc=False):
     ``failures`` are the runs in a row that gave the file up, ``pruned`` says that what the store holds of it may go.
     ``settled`` is False while the store may hold documents of the file that nobody knows, besides those of ``imports``.
     ``listed_at_us`` is when the last listing began that showed the file's documents.
+    ``taken_at_us`` is when a raw file turned up that this log never sent, 0 once a listing has shown what became of it.
     """
 
     stream: StreamId
@@ -184,6 +185,7 @@ class FileRecord(msgspec.Struct, omit_defaults=True, gc=False):
     batch: int = 0
     failures: int = 0
     pruned: bool = False
+    taken_at_us: int = 0
     excluded_since_us: int | None = None
 
     @property

@@ -14,7 +14,11 @@ from objlib_fsm.core.table import Kind
 
 
 class RawSeen(Event, frozen=True, omit_defaults=True):
-    """A look-up showed the raw file."""
+    """A look-up showed the raw file.
+
+    ``taken``: its name was taken when the bytes were sent, so somebody whose history this log does not have sent them
+    before, and may have imported them.
+    """
 
     kind = Kind.RAW_SEEN
     raw: RawFileName
@@ -26,6 +30,7 @@ class RawSeen(Event, frozen=True, omit_defaults=True):
     polls: int = 1
     first_poll_at_us: int | None = None
     last_poll_at_us: int | None = None
+    taken: bool = False
 
 
 class RawAbsent(Event, frozen=True, omit_defaults=True):

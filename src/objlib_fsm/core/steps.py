@@ -265,6 +265,8 @@ def _call_uncertain(r: FileRecord, ev: e.CallUncertain, at_us: int) -> None:
 
 def _raw_seen(r: FileRecord, ev: e.RawSeen, at_us: int) -> None:
     change.end_upload(r, ev.raw)
+    if ev.taken:
+        r.taken_at_us = at_us
     change.know_raw(r, Raw(ev.raw, ev.payload, ev.generation, ev.state, ev.size_bytes, ev.expires_at_us, at_us))
 
 
@@ -314,6 +316,8 @@ def _documents_listed(r: FileRecord, ev: e.DocumentsListed, at_us: int) -> None:
     """A listing is as old as its beginning: what is known from later stands."""
     change.put_back(r, ev.began_at_us)
     r.listed_at_us = ev.began_at_us
+    if r.taken_at_us <= ev.began_at_us:
+        r.taken_at_us = 0
     shown = {fact.name for fact in ev.documents}
     for document in r.live_documents:
         if document.name not in shown and after_s(document.seen_at_us, SETTLE_S) <= ev.began_at_us:

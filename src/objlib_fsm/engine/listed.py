@@ -191,11 +191,13 @@ def is_of(record: FileRecord, library: LibraryId, document: RemoteDocument) -> b
     """Whether the document is the file's.
 
     An operation may name another's document, and what is taken for the file's may be deleted one day.  So what carries
-    another id, or was made from a raw file that is none of the file's, is not its.
+    another id, or was made from a raw file that is none of the file's, is not its, unless it was taken over before.
     """
+    if any(d.name == document.name and d.state for d in record.live_documents):
+        return True
     if document.identity is not None:
         return (document.identity.library, document.identity.stream) == (library, record.stream)
-    if not document.display_name or any(d.name == document.name and d.state for d in record.documents):
+    if not document.display_name:
         return True
     return any(raw.name == f"files/{document.display_name}" for raw in record.raws)
 

@@ -75,6 +75,8 @@ class Performer:
             if failed.failure.reason is Reason.EXISTS:
                 self._pace.observe(None, what=Call.UPLOAD)
                 found = await self.look_up_raw(fx.LookUpRaw(name, effect.payload, effect.generation))
+                if isinstance(found[0], d.RawFound):
+                    return (msgspec.structs.replace(found[0], taken=True),)
                 if not isinstance(found[0], d.RawMissing):
                     return found
                 # The name is taken and shows nothing (an expired file's, or another's): only the next one helps.

@@ -115,26 +115,28 @@ class Reconciler:
         await remember(self._journal, listing, comparison)
         return touched
 
-    async def at_start(self, store: StoreInfo) -> None:
-        """Before a run sends anything: what a log restored from an old copy does not know is found first.
+    async def reconciled(self, store: StoreInfo) -> bool:
+        """Whether something was put right.  A log restored from an old copy does not know what was sent since.
 
-        Costs nothing while the store counts what the log knows.  Raises `CallFailed`, `Halted`, `LogError`.
+        Costs nothing while the store counts what the log knows.  Deletions count against the guard when the store would
+        hold nothing more of the file; others are what a run deletes anyway.  Raises `CallFailed`, `Halted`, `LogError`.
         """
         compared = self._log.library().compared
         if known_documents(self._log).fits(store, compared):
-            return
+            return False
         if compared is not None and compared.ours + compared.foreign == store.documents:
-            return  # Seen before, and left to whoever was told of it.
+            return False  # Seen before, and left to whoever was told of it.
         self._say("the store does not count the documents that the log knows: it is listed first")
         listing = await self.listed(store)
         if listing is None:
-            return
+            return False
         comparison = await self.compared(listing)
         plan, allowed = comparison.plan, deletions_max(comparison.ours)
-        if plan.delete > allowed or plan.send_again > allowed:
+        within = plan.last <= allowed and plan.send_again <= allowed
+        if not within:
             self._say(
                 f"left alone, because that is more than {allowed:,} of {comparison.ours:,} documents of this library: "
-                f"{plan.delete:,} to delete, {plan.send_again:,} to send again; {SYNC_HINT}"
+                f"{plan.last:,} to delete, {plan.send_again:,} to send again; {SYNC_HINT}"
             )
             await remember(self._journal, listing, comparison)
         else:
@@ -144,6 +146,7 @@ class Reconciler:
                 f"{plan.delete:,} to be deleted; {len(touched):,} files concerned"
             )
         listing.discard()
+        return within and not comparison.same
 
     async def due(self, store: StoreInfo) -> bool:
         """Whether the store's counts say that a comparison is due; says so."""

@@ -40,7 +40,7 @@ from objlib_fsm.log.projection import STRAY
 from objlib_fsm.log.sqlite import SqliteReader
 from objlib_fsm.log.writer import RunSync
 from objlib_fsm.remote.pacing import Pace
-from objlib_fsm.remote.port import CallFailed, Remote
+from objlib_fsm.remote.port import CallFailed, Remote, StoreInfo
 
 T = TypeVar("T")
 
@@ -229,15 +229,19 @@ class Session:
         before = Journal(s.log, Impatient(s.clock, stop), s.random_bytes, epoch=self.epoch)
         try:
             info = await get_or_create_store(before, remote, service.name, options.store)
-            at_start = self._reconciler(before, remote, service.pace, progress, stop).at_start(info)
-            await _unless_unanswered(at_start, progress)
+            reconciled = self._reconciler(before, remote, service.pace, progress, stop).reconciled(info)
+            await _unless_unanswered(reconciled, progress)
         except Stopped:
             pin = s.log.library().pin
             return Ended(0, None), pin.store if pin is not None else StoreName(""), False
         store = info.name
-        ended = await self._work(remote, store, service.name, service.pace, options, progress, stop, root)
         reconciler = self._reconciler(self.journal, remote, service.pace, progress, stop)
-        return ended, store, await self._sync_due(reconciler, remote, store, stop, progress)
+        ended = await self._work(remote, store, service.name, service.pace, options, progress, stop, root)
+        info_after = await self._differing(remote, store, stop, progress)
+        if info_after is not None and await _unless_unanswered(reconciler.reconciled(info_after), progress):
+            ended = await self._work(remote, store, service.name, service.pace, options, progress, stop, root)
+            info_after = await self._differing(remote, store, stop, progress)
+        return ended, store, info_after is not None and await reconciler.due(info_after)
 
     def _reconciler(self, journal: Journal, remote: Remote, pace: Pace, progress: Progress, stop: Stop) -> Reconciler:
         def say(text: str) -> None:
@@ -245,23 +249,17 @@ class Session:
 
         return Reconciler(journal, self.shell.log, remote, pace, say=say, stopping=stop)
 
-    async def _sync_due(
-        self, reconciler: Reconciler, remote: Remote, store: StoreName, stop: Stop, progress: Progress
-    ) -> bool:
-        """The cheap check: what the store counts against what the log knows; it may be a moment behind."""
-        due = False
+    async def _differing(self, remote: Remote, store: StoreName, stop: Stop, progress: Progress) -> StoreInfo | None:
+        """The cheap check: the store, when it does not count what the log knows; its counts may be a moment behind."""
+        info = None
         for wait_s in (0.0, SHOWN_S):
             if stop():
-                return False
+                return None
             await self.shell.clock.sleep(wait_s)
             info = await _unless_unanswered(remote.get_store(store), progress)
-            if info is None:
-                return False
-            due = not known_documents(self.shell.log).fits(info, self.shell.log.library().compared)
-            if not due:
-                return False
-        assert info is not None
-        return await reconciler.due(info)
+            if info is None or known_documents(self.shell.log).fits(info, self.shell.log.library().compared):
+                return None
+        return info
 
     async def _work(
         self,

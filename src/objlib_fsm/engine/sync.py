@@ -73,12 +73,16 @@ class Finding(msgspec.Struct, frozen=True):
 
 
 class Plan(msgspec.Struct, frozen=True):
-    """What mending does: files sent again, documents confirmed, taken over, and deleted."""
+    """What mending does: files sent again, documents confirmed, taken over, and deleted.
+
+    ``last`` are those of the deleted ones after which the store holds nothing more of their file.
+    """
 
     send_again: int = 0
     confirm: int = 0
     take_over: int = 0
     delete: int = 0
+    last: int = 0
 
     @property
     def empty(self) -> bool:
@@ -141,18 +145,20 @@ class Comparer:
     # ---- whose is it? ------------------------------------------------------------------------------------------------
 
     def _find_owners(self) -> None:
-        """By a document's own name, which the log ever knew; else by our mark, if the log has that history."""
+        """By our mark, if the log has that history; else by a document's own name, which the log ever knew."""
         last = ""
         query = "SELECT name, stream, library FROM document WHERE name > ? ORDER BY name LIMIT ?"
         while chunk := self._listing.rows(query, (last, CHUNK)):
             last = chunk[-1][0]
             by_id = {str(name).rpartition("/")[2]: name for name, _, _ in chunk}
-            owners = {by_id[key]: stream for key, stream in self._known("names", "name", by_id)}
+            owners = dict[str, str]()
             marked = {str(stream) for _, stream, library in chunk if library == self._listing.library}
             histories = {stream for _, stream in self._known("files", "stream", marked)}
             for name, stream, library in chunk:
                 if library == self._listing.library and stream in histories:
-                    owners.setdefault(name, stream)
+                    owners[name] = stream
+            for key, stream in self._known("names", "name", by_id):
+                owners.setdefault(by_id[key], stream)
             self._listing.write("UPDATE document SET owner = ?2 WHERE name = ?1", list(owners.items()))
 
     def _known(self, table: str, column: str, values: Iterable[str]) -> list[tuple[str, str]]:
@@ -196,6 +202,7 @@ class Comparer:
             sign, note = _judged(after, document, known, now, document.name in doomed)
             if document.name in doomed:
                 self._plan["delete"] += 1
+                self._plan["last"] += after.document is None or after.document.name in doomed
             elif sign is Sign.PENDING:
                 self._plan["confirm"] += 1
             elif sign is Sign.UNKNOWN:
@@ -256,6 +263,7 @@ class Comparer:
                 self._add(Finding(Sign.UNKNOWN, document.name, record.stream, record.path, note))
             else:
                 self._plan["delete"] += 1
+                self._plan["last"] += 1
                 self._add(Finding(Sign.UNKNOWN, document.name, stream, "", "no file here has this history"))
         for document in self._listing.documents("owner IS NULL"):
             identity = document.identity
