@@ -145,6 +145,20 @@ def test_a_reset_sends_the_bytes_anew_and_deletes_the_old_document_last() -> Non
     check_end(file)
 
 
+@pytest.mark.parametrize("withdrawn", [e.FileVanished(), e.FileExcluded("empty")])
+def test_of_two_documents_on_their_way_when_the_file_is_withdrawn_one_stays(withdrawn: e.Event) -> None:
+    file = importing(How.SLOWLY, n=5)
+    assert file.tell(DESCRIBED)
+    file.does(fx.ImportRaw, How.SLOWLY, n=5)
+    file.clock.advance(61.0)
+    file.report(file.shell.listing())
+    assert len(file.live) == 2
+    assert file.tell(withdrawn)
+    settle(file)
+    assert len(file.live) == 1, "one is kept until a prune, and no other"
+    check_end(file)
+
+
 def test_a_reset_ends_what_was_given_up() -> None:
     file = File()
     file.does(fx.Upload, How.REJECTED)

@@ -44,7 +44,21 @@ class Edit(msgspec.Struct, frozen=True):
     at_s: float | None = None
 
 
-EDITS: Final = ("change", "change", "change", "add", "delete", "move", "back", "empty", "forget", "track", "retry")
+EDITS: Final = (
+    "change",
+    "change",
+    "change",
+    "add",
+    "delete",
+    "move",
+    "back",
+    "empty",
+    "forget",
+    "track",
+    "retry",
+    "describe",
+    "reset",
+)
 
 
 class Episode(msgspec.Struct, frozen=True):

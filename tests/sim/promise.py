@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from objlib_fsm.core.record import FileRecord
@@ -18,11 +19,17 @@ class Broken(AssertionError):
     """The promise is broken; the message says which file, and how."""
 
 
-def check(log: LogFile, documents: list[dict[str, Any]], contents: Mapping[str, bytes], forgotten: set[str]) -> None:
+def check(
+    log: LogFile,
+    documents: list[dict[str, Any]],
+    contents: Mapping[str, bytes],
+    forgotten: set[str],
+    described: Mapping[str, int] = MappingProxyType({}),
+) -> None:
     """Raises `Broken`.
 
     *documents* is what the service itself holds, *contents* what is on disk, *forgotten* the paths that a person
-    told the program to forget.
+    told the program to forget; *described* is the year that a sidecar on disk gives a path.
     """
     _check_log(log)
     held: dict[str, list[dict[str, Any]]] = defaultdict(list)
@@ -33,7 +40,7 @@ def check(log: LogFile, documents: list[dict[str, Any]], contents: Mapping[str, 
     for record in log.records():
         streams.add(record.stream)
         paths.add(record.path)
-        _check_file(record, held.get(record.stream, []), contents.get(record.path), forgotten)
+        _check_file(record, held.get(record.stream, []), contents.get(record.path), forgotten, described)
         _check_history(record, log.read(record.stream))
     if unknown := set(held) - streams:
         raise Broken(f"documents that nobody knows: {[held[stream] for stream in unknown]}")
@@ -50,7 +57,11 @@ def _check_log(log: LogFile) -> None:
 
 
 def _check_file(
-    record: FileRecord, documents: list[dict[str, Any]], content: bytes | None, forgotten: set[str]
+    record: FileRecord,
+    documents: list[dict[str, Any]],
+    content: bytes | None,
+    forgotten: set[str],
+    described: Mapping[str, int],
 ) -> None:
     path = record.path
     names = [document["name"] for document in documents]
@@ -83,6 +94,10 @@ def _check_file(
     (document,) = documents
     if document["state"] != "STATE_ACTIVE" or document["customMetadata"]["objlib_payload"] != record.payload:
         raise Broken(f"{path}: its document is {document}")
+    said = {key: value for key, value in document["customMetadata"].items() if not key.startswith("objlib_")}
+    wanted_said = {"year": described[path]} if path in described else {}
+    if not said == dict(record.metadata) == wanted_said:
+        raise Broken(f"{path}: its document says {said}, the log {record.metadata}, the disk {wanted_said}")
 
 
 _SAYS_WHY = {

@@ -97,6 +97,8 @@ class Simulation:
         self.plan = life
         self.random = random.Random(f"contents {life.seed}")
         self.contents: dict[str, str] = {}
+        self.described: dict[str, int] = {}
+        """The year that the file's sidecar says."""
         self.forgotten: set[str] = set()
         self.past: dict[str, list[str]] = {}
         self.runs = self.kills = 0
@@ -202,8 +204,28 @@ class Simulation:
                     self.forgotten.discard(name)
             case "retry" if name:
                 self._tell(name, e.RetryRequested())
+            case "describe" if name:
+                self._describe(name, edit.pick)
+            case "reset" if name:
+                self._tell(name, e.FileReset())
+
+    def _describe(self, name: str, pick: int) -> None:
+        """Another sidecar, or none any more."""
+        path = self.w.library / f"{name}.meta.json"
+        if pick % 3 == 0:
+            path.unlink(missing_ok=True)
+            self.described.pop(name, None)
+            return
+        self.described[name] = 1_900 + pick % 200
+        path.write_text(f'{{"year": {self.described[name]}, "notes": {pick}}}')
+        now_ns = self.w.clock.now_us() * 1_000
+        os.utime(path, ns=(now_ns, now_ns))
 
     def _move(self, name: str, to: str) -> None:
+        side = self.w.library / f"{name}.meta.json"
+        if side.exists():
+            side.rename(self.w.library / f"{to}.meta.json")
+            self.described[to] = self.described.pop(name)
         (self.w.library / name).rename(self.w.library / to)
         self.contents[to] = self.contents.pop(name)
         self.past[to] = self.past[name]
@@ -262,7 +284,7 @@ class Simulation:
         log = self.w.open("check")
         try:
             contents = {name: text.encode() for name, text in self.contents.items()}
-            promise.check(log, self.w.service.service.documents(), contents, self.forgotten)
+            promise.check(log, self.w.service.service.documents(), contents, self.forgotten, self.described)
         finally:
             log.close()
 

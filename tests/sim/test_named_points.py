@@ -50,9 +50,7 @@ async def _reach_every_call(w: World) -> None:
 
 @pytest.mark.parametrize("honours", [True, False, "refuse"], ids=["honours", "ignores", "refuses"])
 @pytest.mark.parametrize(("point", "call"), MOMENTS)
-def test_a_kill_at_this_point(
-    folder: Path, point: str, call: str, honours: Literal[True, False, "refuse"]
-) -> None:
+def test_a_kill_at_this_point(folder: Path, point: str, call: str, honours: Literal[True, False, "refuse"]) -> None:
     async def main() -> None:
         async with world(folder, Settings(latencies=LATENCIES, honours_chosen_ids=honours)) as w:
             for name, text in BEFORE.items():

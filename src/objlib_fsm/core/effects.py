@@ -14,6 +14,7 @@ import msgspec
 from objlib_fsm.core.ids import DocumentName, OperationName, RawFileName
 from objlib_fsm.core.policy import EXPIRY_MARGIN_S, RETRY_AFTER_MAX_S, SETTLE_S, SHOWN_S, after_s, is_ahead
 from objlib_fsm.core.record import Call, Document, FileRecord, Import, Raw, Role
+from objlib_fsm.core.roles import ACTIVE
 from objlib_fsm.core.table import State
 
 
@@ -146,8 +147,19 @@ def _wanted_effect(r: FileRecord, now_us: int) -> Effect | None:
         return LookUpDocument(r.candidate.name)
     if not r.settled:
         return ListDocuments(after_s(r.last_import_at_us, SETTLE_S))
+    undecided = _undecided_document(r)
+    if undecided is not None:
+        return LookUpDocument(undecided.name)
     outlived = _outlived_raw(r)
     return DeleteRaw(outlived.name, "superseded") if outlived is not None else None
+
+
+def _undecided_document(r: FileRecord) -> Document | None:
+    """Of several documents of a file that was withdrawn, one not yet ACTIVE: once it is, the others can go."""
+    live = r.live_documents
+    if r.here or len(live) < 2:
+        return None
+    return next((document for document in live if document.state != ACTIVE), None)
 
 
 def _unwanted(r: FileRecord) -> str:
