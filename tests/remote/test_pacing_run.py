@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import anyio
 import pytest
 
+from objlib_fsm.cli.plan import spent_today
 from objlib_fsm.core import events as e
 from objlib_fsm.core.events import LIBRARY_STREAM
 from objlib_fsm.emulator.faults import Rule
@@ -86,6 +88,50 @@ def test_a_daily_budget_stops_the_run_and_the_next_day_goes_on(tmp_path: Path) -
             await w.clock.sleep(86_400)
             assert (await w.run()).exit_code == 0
             assert await w.check() == {"indexed": 8}
+
+    run_virtual(main)
+
+
+def test_the_days_count_survives_a_restart(tmp_path: Path) -> None:
+    """Interrupted after some forty of its hundred calls, the next run has the rest of them; the next day all again."""
+
+    def calls(w: World) -> int:
+        log = w.open()
+        try:
+            return int(log.rows("SELECT count(*) FROM events WHERE kind BETWEEN 20 AND 23")[0][0])
+        finally:
+            log.close()
+
+    def pacer(w: World) -> Pacer:
+        log = w.open()
+        try:
+            return Pacer("free", w.clock, spent_today=spent_today(log, "free", w.clock.now_us()))
+        finally:
+            log.close()
+
+    async def main() -> None:
+        async with world(tmp_path) as w:
+            for number in range(60):
+                w.write(f"file{number:02}.txt", f"words {number}")
+            w.pace, stop = pacer(w), Stop()
+
+            async def interrupt() -> None:
+                await w.clock.sleep(180)
+                stop.draining = True
+
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(interrupt)
+                await w.run(stop)
+            assert 20 <= calls(w) < 60
+            for _ in range(2):
+                w.pace, stop = pacer(w), Stop()
+                assert (await w.run(stop)).exit_code == s.LATER_EXIT
+                assert stop.halted is not None
+                assert calls(w) == 100
+            await w.clock.sleep(86_400)
+            w.pace = pacer(w)
+            assert (await w.run()).exit_code == 0
+            assert await w.check() == {"indexed": 60}
 
     run_virtual(main)
 
