@@ -101,7 +101,7 @@ def _report(history: list[Recorded], now_us: int) -> tuple[FileRecord, Audit]:
         documents=[msgspec.to_builtins(document) for document in record.documents],
         events=events,
         operations=told,
-        raw_files=raw_files(record, now_us),
+        raw_files=raw_files(record),
     )
 
 

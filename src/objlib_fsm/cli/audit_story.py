@@ -60,18 +60,10 @@ def _without_word(record: FileRecord, known: Operation) -> Operation:
     return msgspec.structs.replace(known, status=status, message="seen in a listing of the store")
 
 
-def raw_files(record: FileRecord, now_us: int) -> list[RawFile]:
+def raw_files(record: FileRecord) -> list[RawFile]:
     """The raw files that the service has shown, the newest last."""
     return [
-        RawFile(
-            raw.name,
-            raw.state,
-            raw.size_bytes,
-            iso_or_none(raw.expires_at_us),
-            None if raw.expires_at_us is None or raw.gone else max(0.0, (raw.expires_at_us - now_us) / 1e6),
-        )
-        for raw in record.raws
-        if raw.state
+        RawFile(raw.name, raw.state, raw.size_bytes, iso_or_none(raw.expires_at_us)) for raw in record.raws if raw.state
     ]
 
 

@@ -371,13 +371,12 @@ class Operation(msgspec.Struct, frozen=True):
 
 
 class RawFile(msgspec.Struct, frozen=True):
-    """A raw file of the file.  ``expires_at`` is the service's word, ``expires_in_s`` what is left, never negative."""
+    """A raw file of the file.  ``expires_at`` is the service's word for when it deletes it, null when it gave none."""
 
     name: str
     state: str
     size_bytes: int
     expires_at: str | None
-    expires_in_s: float | None
 
 
 class Audit(Message, frozen=True, kw_only=True, tag="audit"):
