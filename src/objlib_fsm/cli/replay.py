@@ -54,7 +54,7 @@ def command(
     check = check or as_of is not None
     if not check and go_on_without_wal(path):
         inv.console.say(f"{path}-wal was removed: what was recorded last is lost, the events that are left go on")
-        inv.console.say("next: objlib-fsm store-sync compares them with the store")
+        inv.console.say("next: objlib-fsm run finds in the store what they do not know")
     log = SqliteReader(open_for_reading(path) if check else open_for_writing(path), path)
     try:
         with log.snapshot():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
@@ -32,6 +33,9 @@ wait is the most frequent complaint about programs that use SQLite."""
 
 _WAL_RETRY_S: Final = 0.01
 """Between two attempts to make a new log a write-ahead log; the other process needs milliseconds."""
+
+_INDEX_BYTES: Final = 32_768
+"""The size of a piece of ``-shm``."""
 
 _IN_USE_BYTE: Final = 128
 """``UNIX_SHM_DMS`` of SQLite's os_unix.c."""
@@ -96,8 +100,10 @@ def explained(path: Path) -> Iterator[None]:
     except apsw.BusyError as error:
         raise LogBusy(f"{path}: another process has kept it locked for {BUSY_TIMEOUT_S:.0f} s", "try again") from error
     except apsw.FullError as error:
-        raise LogUnavailable(f"{path}: the disk is full", "free some space and run the command again") from error
+        raise _full(path) from error
     except apsw.IOError as error:
+        if _is_full(path):
+            raise _full(path) from error
         if getattr(error, "extendedresult", None) in _CUT_SHORT:
             raise LogDamaged(f"{path}: the log is damaged: {error}", RESTORE_HINT) from error
         raise LogUnavailable(f"{path}: {error}", _PERMISSION_HINT) from error
@@ -111,6 +117,18 @@ def explained(path: Path) -> Iterator[None]:
         raise LogDamaged(f"{path}: the log contradicts itself: {error}", RESTORE_HINT) from error
     except _ELSE as error:
         raise LogUnavailable(f"{path}: {error}", "try again") from error
+
+
+def _full(path: Path) -> LogUnavailable:
+    return LogUnavailable(f"{path}: the disk is full", "free some space and run the command again; nothing is lost")
+
+
+def _is_full(path: Path) -> bool:
+    """For what SQLite calls an I/O error: it cannot make the log's index in memory without a file for it."""
+    try:
+        return shutil.disk_usage(path.parent).free < _INDEX_BYTES
+    except OSError:
+        return False
 
 
 @contextlib.contextmanager
@@ -214,8 +232,8 @@ def _nothing_was_removed(path: Path) -> None:
         )
     raise LogDamaged(
         f"{path}-wal was removed: the events recorded last are missing",
-        "put that file back; if it is lost, `objlib-fsm replay` goes on with the events that are left, and "
-        "`objlib-fsm store-sync` compares them with the store",
+        "put that file back; if it is lost, `objlib-fsm replay` goes on with the events that are left, and the next "
+        "run finds in the store what they do not know",
     )
 
 
@@ -315,7 +333,8 @@ def _check_identity(connection: apsw.Connection, path: Path) -> bool:
         application_id, version = connection.pragma("application_id"), connection.pragma("user_version")
         tables = connection.execute("SELECT count(*) FROM sqlite_schema").get
     finally:
-        connection.execute("COMMIT")
+        if connection.in_transaction:  # An error may have ended it.
+            connection.execute("COMMIT")
     newest = migrations()[-1].number
     if application_id == 0 and version == 0 and tables == 0:
         return False

@@ -134,10 +134,16 @@ class Committer:
             self._db.execute("ROLLBACK")
 
     def _resolve(self, group: Sequence[Append], outcomes: Sequence[Outcome], error: apsw.Error) -> None:
-        """After a COMMIT that failed: what the log holds decides, not what the error said."""
+        """After a COMMIT that failed: what the log holds decides, not what the error said.
+
+        Raises `LogUnavailable` when nothing of it was written, and *error* itself for a full disk, which has a
+        sentence of its own.
+        """
         self._undo()
         for append, outcome in zip(group, outcomes, strict=True):
             if isinstance(outcome, AppendResult) and self._written_before(append, {}) is None:
+                if isinstance(error, apsw.FullError):
+                    raise error
                 raise LogUnavailable(
                     f"{self._path}: a commit failed, nothing of it was written: {error}", "run it again"
                 ) from error
