@@ -66,3 +66,19 @@ def test_json_without_a_stdout_ends_like_any_run(indexed: Place) -> None:
         ["sh", "-c", words], cwd=indexed.folder, env=environment(indexed.folder), capture_output=True, timeout=TIMEOUT_S
     )
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("pages", [0, 1])
+def test_a_program_that_was_killed_while_it_made_the_log_is_followed_by_one_that_makes_it(
+    tmp_path: Path, pages: int
+) -> None:
+    place = Place(tmp_path)
+    place.write("a.txt")
+    place.log.parent.mkdir()
+    with contextlib.closing(sqlite3.connect(place.log)) as db:
+        if pages:
+            db.execute("PRAGMA journal_mode=WAL").fetchall()
+    place.log.touch()
+    assert place.run("status").code == 10
+    assert place.ok("run", "docs", "--dry-run").code == 0
+    assert place.ok("run", "docs", "--json").lines[-1]["indexed"] == 1

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from objlib_fsm.log.contract import LogBusy, LogDamaged
-from objlib_fsm.log.sqlite import go_on_without_wal
+from objlib_fsm.log.removed import go_on_without_wal
 from tests.crash import contention, damage, kill9, model
 from tests.crash.machine import Found
 from tests.log.kit import check, fill, open_at, read_all

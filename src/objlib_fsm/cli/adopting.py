@@ -15,7 +15,7 @@ from objlib_fsm.cli.backend import GEMINI, Choice, choose, reachable, service_fo
 from objlib_fsm.cli.consent import deletion_consent, deletions_allowed
 from objlib_fsm.cli.exitcodes import ExitCode
 from objlib_fsm.cli.options import Invocation, NotNow, NotThere, WrongUse
-from objlib_fsm.cli.place import log_path, reading, remembered_root
+from objlib_fsm.cli.place import log_path, reading, remembered_root, there_is_a_log
 from objlib_fsm.cli.render import count
 from objlib_fsm.cli.safe import safe
 from objlib_fsm.cli.shell import opened_shell
@@ -46,7 +46,7 @@ def carry_out(inv: Invocation, legacy: Path, root: Path | None, dry_run: bool, c
     """Adopt the database; the exit code."""
     log = log_path(inv)
     remembered, pin = None, None
-    if log.exists():
+    if there_is_a_log(log):
         with reading(inv) as reader:
             remembered, pin = remembered_root(reader), reader.library().pin
     if not legacy.is_file():
@@ -106,7 +106,7 @@ async def _preview(inv: Invocation, task: _Task) -> ExitCode:
     """Say what would be adopted: no log is made, nothing is recorded."""
     clock = SystemClock()
     with contextlib.ExitStack() as stack:
-        log = stack.enter_context(reading(inv)) if log_path(inv).exists() else None
+        log = stack.enter_context(reading(inv)) if there_is_a_log(log_path(inv)) else None
         library = log.library().library if log is not None else LibraryId("")
         gathered = await _gather(inv, task, clock, library)
         if log is not None:

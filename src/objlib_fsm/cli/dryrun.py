@@ -11,7 +11,7 @@ from objlib_fsm.cli import messages, prune
 from objlib_fsm.cli.backend import Choice
 from objlib_fsm.cli.exitcodes import ExitCode
 from objlib_fsm.cli.options import Invocation
-from objlib_fsm.cli.place import own_paths, reading
+from objlib_fsm.cli.place import own_paths, reading, there_is_a_log
 from objlib_fsm.cli.plan import Estimate
 from objlib_fsm.cli.render import count, size
 from objlib_fsm.cli.run import Wish
@@ -34,7 +34,7 @@ def dry_run(inv: Invocation, wish: Wish, choice: Choice, root: Path, log: Path) 
     """Say what a run would send.  Raises `ScanRefused`."""
     now_us = time.time_ns() // 1_000
     with contextlib.ExitStack() as stack:
-        reader = stack.enter_context(reading(inv)) if log.exists() else None
+        reader = stack.enter_context(reading(inv)) if there_is_a_log(log) else None
         known = known_files(reader) if reader else {}
         describer = Describer(inv.settings.metadata)
         ignore = inv.settings.ignore

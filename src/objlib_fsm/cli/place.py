@@ -34,6 +34,21 @@ def log_path(inv: Invocation) -> Path:
     return here / FOLDER / LOG_NAME
 
 
+def there_is_a_log(path: Path) -> bool:
+    """Whether a log was begun there.
+
+    A program that was killed while it made one leaves a file with nothing in it.  Raises `LogError`.
+    """
+    from objlib_fsm.log.contract import NoLog
+    from objlib_fsm.log.sqlite import open_for_reading, shut
+
+    try:
+        shut(open_for_reading(path))
+    except NoLog:
+        return False
+    return True
+
+
 def local_store_for(log: Path) -> Path:
     """The local store's file of a log: beside it, and its own for each log."""
     return log.with_name(LOCAL_STORE if log.name == LOG_NAME else f"{log.stem}.{LOCAL_STORE}")

@@ -47,8 +47,9 @@ def command(
 ) -> ExitCode:
     """Rebuild, compare, and put in place."""
     from objlib_fsm.cli.place import log_path
+    from objlib_fsm.log.removed import go_on_without_wal
     from objlib_fsm.log.replay import check_pages, projection_drift, put_in_place, rebuild
-    from objlib_fsm.log.sqlite import SqliteReader, go_on_without_wal, open_for_reading, open_for_writing
+    from objlib_fsm.log.sqlite import SqliteReader, open_for_reading, open_for_writing
 
     path = log_path(inv)
     check = check or as_of is not None

@@ -18,7 +18,7 @@ from objlib_fsm.cli.exitcodes import ExitCode
 from objlib_fsm.cli.failures import causes
 from objlib_fsm.cli.live import view_for
 from objlib_fsm.cli.options import Invocation, NotThere, WrongUse
-from objlib_fsm.cli.place import library_root, log_path, own_paths, reading, remembered_root
+from objlib_fsm.cli.place import library_root, log_path, own_paths, reading, remembered_root, there_is_a_log
 from objlib_fsm.cli.plan import consent, nothing_sent_yet, spent_today, to_send
 from objlib_fsm.cli.prune import prune
 from objlib_fsm.cli.render import count, duration, holder, iso, when
@@ -53,7 +53,7 @@ def prepared(inv: Invocation, wish: Wish) -> tuple[Choice, Path, Path, bool]:
     """
     log = log_path(inv)
     remembered, pin, first = None, None, True
-    if log.exists():
+    if there_is_a_log(log):
         with reading(inv) as reader:
             remembered, pin, first = remembered_root(reader), reader.library().pin, nothing_sent_yet(reader)
     root = library_root(wish.library, remembered, log)

@@ -9,7 +9,7 @@ import anyio
 from objlib_fsm.cli import messages
 from objlib_fsm.cli.exitcodes import ExitCode
 from objlib_fsm.cli.options import Invocation, NotThere
-from objlib_fsm.cli.place import library_root, log_path, own_paths, reading, remembered_root
+from objlib_fsm.cli.place import library_root, log_path, own_paths, reading, remembered_root, there_is_a_log
 from objlib_fsm.cli.report import scan_lines, scan_message, unreadable
 from objlib_fsm.cli.settings import Settings
 from objlib_fsm.cli.shell import opened_shell
@@ -23,7 +23,7 @@ def carry_out(inv: Invocation, library: Path | None) -> ExitCode:
     """Scan the folder; the exit code."""
     log, settings = log_path(inv), inv.settings
     remembered = None
-    if log.exists():
+    if there_is_a_log(log):
         with reading(inv) as reader:
             remembered = remembered_root(reader)
     root = library_root(library, remembered, log)

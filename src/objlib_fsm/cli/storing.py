@@ -13,7 +13,7 @@ from objlib_fsm.cli.consent import typed_consent
 from objlib_fsm.cli.exitcodes import ExitCode
 from objlib_fsm.cli.options import Invocation, NotNow, NotThere, WrongUse
 from objlib_fsm.cli.pinned import Bound, bound
-from objlib_fsm.cli.place import local_store_for, log_path, reading
+from objlib_fsm.cli.place import local_store_for, log_path, reading, there_is_a_log
 from objlib_fsm.cli.render import count, size, table
 from objlib_fsm.cli.safe import safe
 from objlib_fsm.cli.shell import opened_shell
@@ -46,7 +46,7 @@ def carry_out(inv: Invocation, action: Action, name: str | None, confirm: str | 
 def _chosen(inv: Invocation) -> tuple[Choice, Pin | None, Path]:
     """The service, the store that the log belongs to if there is a log, and the log's place."""
     log, pin = log_path(inv), None
-    if log.exists():
+    if there_is_a_log(log):
         with reading(inv) as reader:
             pin = reader.library().pin
     return choose(inv, pin), pin, log
@@ -156,7 +156,7 @@ async def _there(remote: Remote, pin: Pin, service: Service) -> StoreInfo | None
 
 async def _delete(inv: Invocation, name: str | None, confirm: str | None) -> ExitCode:
     choice, pin, log = _chosen(inv)
-    if not log.exists():
+    if not there_is_a_log(log):
         raise NotThere(f"{log}: there is no log, and what is deleted is recorded in one", "name it: --db FILE")
     wanted = name if name is not None else pin.store if pin is not None else None
     if wanted is None:

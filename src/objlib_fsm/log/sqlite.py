@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import shutil
 import time
@@ -22,6 +21,7 @@ from objlib_fsm.core.library_record import LibraryRecord
 from objlib_fsm.core.record import FileRecord
 from objlib_fsm.core.table import Kind, State
 from objlib_fsm.log.contract import LogBusy, LogDamaged, LogError, LogTooNew, LogUnavailable, NoLog, OpenFile, Recorded
+from objlib_fsm.log.removed import nothing_was_removed
 from objlib_fsm.resources import Migration, migrations
 
 APPLICATION_ID: Final = 0x4F424C46
@@ -36,9 +36,6 @@ _WAL_RETRY_S: Final = 0.01
 
 _INDEX_BYTES: Final = 32_768
 """The size of a piece of ``-shm``."""
-
-_IN_USE_BYTE: Final = 128
-"""``UNIX_SHM_DMS`` of SQLite's os_unix.c."""
 
 FILE_MODE: Final = 0o600
 FOLDER_MODE: Final = 0o700
@@ -211,52 +208,6 @@ def create(path: Path) -> None:
         ) from error
 
 
-def wal_is_missing(path: Path) -> bool:
-    """Whether the write-ahead log was removed from a log that was not closed in good order.
-
-    SQLite makes ``-wal`` before ``-shm`` and removes it after, so the second never stands alone by itself.  Looked at
-    twice, because another process may be closing or opening the log just now.
-    """
-    index, beside = (path.with_name(path.name + end) for end in ("-shm", "-wal"))
-    return all(index.exists() and not beside.exists() for _ in range(2))
-
-
-def _nothing_was_removed(path: Path) -> None:
-    """Raises `LogBusy` when a process still has the removed write-ahead log open, else `LogDamaged`."""
-    if not wal_is_missing(path):
-        return
-    if _in_use(path):
-        raise LogBusy(
-            f"{path}-wal was removed while a process is using the log",
-            "end that process with Ctrl-C: it still has these events, and writes them into the log when it ends",
-        )
-    raise LogDamaged(
-        f"{path}-wal was removed: the events recorded last are missing",
-        "put that file back; if it is lost, `objlib-fsm replay` goes on with the events that are left, and the next "
-        "run finds in the store what they do not know",
-    )
-
-
-def _in_use(path: Path) -> bool:
-    """Whether a process has the log open: each connection holds a shared lock on a byte of ``-shm``."""
-    with open(path.with_name(path.name + "-shm"), "r+b") as index:
-        try:
-            fcntl.lockf(index, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, _IN_USE_BYTE)
-        except OSError:
-            return True
-    return False
-
-
-def go_on_without_wal(path: Path) -> bool:
-    """Accept that a removed write-ahead log is lost; whether there was one.  Raises `LogBusy` while it is not."""
-    if not wal_is_missing(path):
-        return False
-    with contextlib.suppress(LogDamaged):
-        _nothing_was_removed(path)
-    path.with_name(path.name + "-shm").unlink(missing_ok=True)
-    return True
-
-
 def sync_folder(folder: Path) -> None:
     """Have the names in a folder outlive a power cut.  Raises `OSError`."""
     handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -272,7 +223,7 @@ def open_for_writing(path: Path) -> apsw.Connection:
     Raises `LogError`.
     """
     _must_be_there(path)
-    _nothing_was_removed(path)
+    nothing_was_removed(path)
     with explained(path):
         connection = connect(path)
         with _closed_on_error(connection):
@@ -304,7 +255,7 @@ def _use_write_ahead_log(connection: apsw.Connection, path: Path) -> None:
 def open_for_reading(path: Path) -> apsw.Connection:
     """A connection that cannot write.  Raises `LogError`."""
     _must_be_there(path)
-    _nothing_was_removed(path)
+    nothing_was_removed(path)
     with explained(path):
         connection = connect(path, read_only=True)
         with _closed_on_error(connection):
