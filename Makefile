@@ -53,6 +53,7 @@ docs schemas: $(READY)  ## Make the generated references and the JSON Schemas an
 reliability: $(READY)  ## Try to break the promise, at full length; hours
 	$(BIN)/python -m tests.sim --seeds 20000 --jobs 2 --regressions
 	$(BIN)/python -m tests.sim.measured
+	$(BIN)/python -m tests.sim.month
 	$(BIN)/python -m tests.crash.power --images 200000
 	$(BIN)/python -m tests.crash.ioerrors --recovery
 	$(BIN)/python -m tests.crash.damage --trials 20000

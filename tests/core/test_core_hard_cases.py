@@ -130,6 +130,20 @@ def test_file_deleted_on_disk_while_uploading_or_processing(begin: Any) -> None:
     check_end(file)
 
 
+def test_a_file_that_is_missing_is_not_indexed_when_the_store_lost_its_document() -> None:
+    file = indexed()
+    (name,) = file.live
+    file.tell(e.FileVanished())
+    assert file.at() is State.INDEXED
+    file.service.documents[name].deleted_us = file.clock.real_us
+    file.meddled = True
+    file.clock.advance(SETTLE_S + 1)
+    file.report(d.DocumentMissing(name))
+    assert (file.at(), file.record.live_documents) == (State.UNTRACKED, ())
+    assert file.effect() is None
+    check_end(file)
+
+
 def test_an_indexed_file_that_vanishes_keeps_its_document() -> None:
     file = indexed()
     assert file.tell(e.FileVanished())

@@ -11,6 +11,7 @@ from objlib_fsm.emulator.faults import CATALOGUE, Rule
 from objlib_fsm.emulator.settings import Latencies, Latency, Settings
 from objlib_fsm.engine.runner import Stop
 from objlib_fsm.engine.session import LATER_EXIT
+from objlib_fsm.remote.pacing import Pacer
 from objlib_fsm.remote.port import CallFailed
 from tests.sim.mutants import gives_up_what_would_pass
 from tests.support.virtual_time import run_virtual
@@ -130,6 +131,20 @@ def test_a_fault_ends_as_expected(tmp_path: Path, fault: str, mode: str) -> None
             assert await w.check() == PASSES, summary
 
     run_virtual(main)
+
+
+def test_a_run_ends_although_documents_stay_pending_each_due_at_another_time(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with world(tmp_path, SLOW, (Rule(fault="F15", mode="pending", endpoint="stores.import"),)) as w:
+            w.pace = Pacer("free", w.clock, adaptive=False)  # Twelve minutes lie between the first and the last.
+            for number in range(30):
+                w.write(f"file{number}.txt", f"This is file number {number}, about things.\n")
+            summary = await w.run()
+            assert (summary.exit_code, summary.counts.processing) == (LATER_EXIT, 30)
+            assert summary.next_due_us is not None
+            assert w.clock.monotonic() < 3 * 3_600.0  # An hour of polling, then the document itself.
+
+    run_virtual(main, turns_max=200_000)
 
 
 def test_the_table_has_every_fault_and_no_other() -> None:

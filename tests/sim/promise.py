@@ -79,6 +79,8 @@ def _check_file(
     if content is None:
         if record.present:
             raise Broken(f"{path}: vanished and still present in the log")
+        if record.state is State.INDEXED and not names:
+            raise Broken(f"{path}: indexed, and the store holds nothing")
         return
     if not content:
         if not record.excluded:

@@ -53,7 +53,15 @@ class Lived(msgspec.Struct, frozen=True):
 class World:
     """Files, a log and a service; `run` does what one ``objlib-fsm run`` does."""
 
-    def __init__(self, folder: Path, service: LocalService, faults: FaultPlan, clock: VirtualClock, seed: int) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        service: LocalService,
+        faults: FaultPlan,
+        clock: VirtualClock,
+        seed: int,
+        service_name: str = "test",
+    ) -> None:
         self.folder = folder
         self.library = folder / "library"
         self.library.mkdir()
@@ -63,6 +71,7 @@ class World:
         self.random_bytes = random.Random(seed).randbytes
         self.pace: Pace = RemotePace()
         self.notices: list[Any] = []
+        self.service_name = service_name
         self._lives = 0
 
     def write(self, name: str, text: str) -> Path:
@@ -162,7 +171,7 @@ class World:
                     redescribe=redescribe,
                 )
                 return await session.run(
-                    s.Service(lambda: self.remote(life), "test", self.pace),
+                    s.Service(lambda: self.remote(life), self.service_name, self.pace),
                     s.Options(**options),
                     Progress(self.notices.append),
                     stop or Stop(),
@@ -249,14 +258,18 @@ async def world(
     seed: int = 1,
     *,
     service_jumps: bool = True,
+    service_name: str = "test",
+    data: Path | None = None,
 ) -> AsyncIterator[World]:
     """A world for the length of the block.  Under `run_virtual`.
 
-    The service's clock jumps with the wall clock of this machine, or goes on without *service_jumps*.
+    The service's clock jumps with the wall clock of this machine, or goes on without *service_jumps*.  The log
+    pins it as *service_name*; *data* is its database.
     """
     clock = VirtualClock()
     faults = FaultPlan(rules, seed=seed)
     settings = msgspec.structs.replace(settings or Settings(), seed=seed)
     time = clock.now_us if service_jumps else clock.true_us
-    async with local_service(folder / "service.db", settings, faults=faults, clock=time) as service:
-        yield World(folder, service, faults, clock, seed)
+    data = data or folder / "service.db"
+    async with local_service(data, settings, faults=faults, clock=time) as service:
+        yield World(folder, service, faults, clock, seed, service_name)

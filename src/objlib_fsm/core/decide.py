@@ -378,7 +378,8 @@ def _refused(record: FileRecord, report: Failed) -> bool:
 def _verdict(r: FileRecord, report: Report | None, refused: bool) -> tuple[e.Event, ...]:
     """What follows from the facts that *r* now holds."""
     if not r.here:
-        return ()
+        lost = r.state is State.INDEXED and r.document is None
+        return (e.StartedOver("the store lost its document"),) if lost else ()
     proof = r.proof
     if r.state is State.INDEXED:
         return () if proof is not None else (e.StartedOver("the store lost its document"),)

@@ -14,6 +14,7 @@ from objlib_fsm.core import events as e
 from objlib_fsm.core import policy
 from objlib_fsm.core.events import LIBRARY_STREAM
 from objlib_fsm.core.ids import StreamId
+from objlib_fsm.core.outcomes import Reason
 from objlib_fsm.core.record import FileRecord
 from objlib_fsm.core.table import State
 from objlib_fsm.engine.clock import TURN_S
@@ -125,6 +126,7 @@ class Runner:
         self._ready = Queue()
         self._parked: dict[StreamId, _Parked] = {}
         self._due: list[tuple[int, StreamId]] = []
+        self._patient: set[StreamId] = set()
         self._held: dict[StreamId, tuple[float, Place]] = {}
         """Files between their passes, with the monotonic time since when."""
         self._resumed: set[StreamId] = set()
@@ -160,7 +162,8 @@ class Runner:
             raise self._stop.error
         while self._batch_of:
             await self._leave_batch(next(iter(self._batch_of)), None)
-        return Ended(len(self._parked) + len(self._held), self._earliest_us(), len(self._late))
+        next_due_us = min((parked.due_us for parked in self._parked.values()), default=None)
+        return Ended(len(self._parked) + len(self._held), next_due_us, len(self._late))
 
     async def _dispatch(self, tasks: TaskGroup) -> None:
         while True:
@@ -193,10 +196,17 @@ class Runner:
         while self._due and self._due[0][0] <= now_us:
             due_us, stream = heapq.heappop(self._due)
             parked = self._parked.get(stream)
-            if parked is not None and parked.due_us == due_us:
+            if parked is not None and parked.due_us == due_us and self._may_look_again(stream):
                 del self._parked[stream]
                 self._push(stream, parked.place)
         self._begin_second_pass(now_us)
+
+    def _may_look_again(self, stream: StreamId) -> bool:
+        """A file that the service kept waiting in vain gets another look beside other work, and is no work by itself.
+
+        Else a few documents that stay pending, each due at another time, would keep a run from ever ending.
+        """
+        return stream not in self._patient or bool(self._ready) or not self._active <= self._patient
 
     def _push(self, stream: StreamId, place: Place) -> None:
         self._ready.push(stream, Place(Turn.SET_BACK) if stream in self._late else place)
@@ -298,6 +308,8 @@ class Runner:
             self._park(stream, effect.until_us, place_of(record))
             if soon:
                 return
+            if record.problem is not None and record.problem.reason is Reason.STILL_WAITING:
+                self._patient.add(stream)
         elif effect is not None:
             self._push(stream, place_of(record))
             return
