@@ -123,6 +123,27 @@ def test_a_log_restored_from_an_old_copy_deletes_what_no_file_is_any_more(tmp_pa
     in_world(tmp_path, story)
 
 
+def test_a_restored_log_is_noticed_though_nothing_in_the_library_has_changed(tmp_path: Path) -> None:
+    async def story(w: World) -> None:
+        fill(w, 30)
+        await w.run()
+        copy = back_up(w)
+        w.write("extra.txt", "Something that comes and goes.\n")
+        await w.run()
+        restore(w, copy)
+        (w.library / "extra.txt").unlink()
+        w.faults.add(Rule(fault="F5", endpoint="documents.list", nth=1, count=5))
+        await w.run()  # The store cannot be listed now: the doubt stays.
+        w.faults.clear()
+        await w.run_until_done()
+        assert (await compare(w)).signs == {"=": 30}
+        before = sum(w.service.service.requests.values())
+        assert (await w.run()).exit_code == 0
+        assert sum(w.service.service.requests.values()) == before, "an unchanged library makes no call"
+
+    in_world(tmp_path, story)
+
+
 def test_more_than_the_guard_allows_is_left_alone_and_said(tmp_path: Path) -> None:
     async def story(w: World) -> None:
         fill(w, 5)

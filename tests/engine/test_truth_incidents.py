@@ -99,6 +99,25 @@ def test_incident_6_replacing_deletes_every_other_document_of_the_file(tmp_path:
     in_world(tmp_path, story)
 
 
+def test_of_two_documents_of_a_lost_history_one_is_taken_over_for_good(tmp_path: Path) -> None:
+    async def story(w: World) -> None:
+        fill(w, 20)
+        await w.run()
+        copy = back_up(w)
+        w.write("extra.txt", "Something that stays.\n")
+        await w.run()
+        await import_once_more(w, w.records()["extra.txt"])
+        restore(w, copy)
+        await w.run_until_done()
+        assert [record.stray for record in w.records().values()].count(True) == 1, "the other one"
+        for _ in range(2):
+            assert (await compare(w, mend=True)).signs == {"=": 21}
+            await w.run()
+        assert len(await w.documents()) == 21
+
+    in_world(tmp_path, story)
+
+
 def test_incident_13_a_listing_of_stores_that_fails_makes_no_second_store(tmp_path: Path) -> None:
     async def story(w: World) -> None:
         fill(w, 2)

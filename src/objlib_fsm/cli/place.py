@@ -58,7 +58,7 @@ def own_paths(log: Path) -> list[Path]:
     """What of ours may lie inside the library."""
     listing = listing_for(log)
     journal = listing.with_name(f"{listing.name}-journal")
-    return [log, local_store_for(log), log.with_name(EMULATOR), listing, journal]
+    return [log, local_store_for(log), log.with_name(EMULATOR), listing, journal, log.with_name(f"{log.name}.head")]
 
 
 def listing_for(log: Path) -> Path:

@@ -184,6 +184,7 @@ class Work:
             polls=self.settings.polls,
             batch_size=self.settings.batch_size,
             limit=self.wish.limit,
+            max_delete=self.settings.max_delete,
             waits=self.settings.waits,
             metadata=self.settings.metadata,
             recovery_limit_s=self.settings.recovery_limit_s,

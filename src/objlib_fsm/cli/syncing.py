@@ -114,7 +114,8 @@ class _Sync:
     async def _scan(self, root: Path) -> None:
         """A file that nobody has recorded yet may be what a document there stands for."""
         own = own_paths(self.place.log)
-        scanned = await scan(self.journal, self.shell, root, own, ignore=self.settings.ignore)
+        ignore, rules = self.settings.ignore, self.settings.metadata
+        scanned = await scan(self.journal, self.shell, root, own, ignore=ignore, rules=rules)
         if scanned.recorded:
             for line in scan_lines(scanned):
                 self.console.say(line)
@@ -139,6 +140,8 @@ class _Sync:
             batch_size=self.settings.batch_size,
             only=frozenset(touched),
             waits=self.settings.waits,
+            metadata=self.settings.metadata,
+            recovery_limit_s=self.settings.recovery_limit_s,
         )
         ender.drain = drain
         try:

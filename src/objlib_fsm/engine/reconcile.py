@@ -76,6 +76,8 @@ class Reconciler:
         self._pace = pace
         self._say = say
         self._stopping = stopping
+        self.whole = False
+        """A comparison with a complete listing was made."""
 
     @property
     def _clock(self) -> Clock:
@@ -115,27 +117,32 @@ class Reconciler:
         await remember(self._journal, listing, comparison)
         return touched
 
-    async def reconciled(self, store: StoreInfo) -> bool:
+    async def reconciled(self, store: StoreInfo, *, replaced: bool = False, max_delete: int | None = None) -> bool:
         """Whether something was put right.  A log restored from an old copy does not know what was sent since.
 
-        Costs nothing while the store counts what the log knows.  Deletions count against the guard when the store would
+        Costs nothing while the store counts what the log knows, unless the log is known to have been *replaced*.
+        Deletions count against the guard when the store would
         hold nothing more of the file; others are what a run deletes anyway.  Raises `CallFailed`, `Halted`, `LogError`.
         """
         compared = self._log.library().compared
-        if known_documents(self._log).fits(store, compared):
+        if replaced:
+            self._say("the log is an older copy of itself: the store is listed first")
+        elif known_documents(self._log).fits(store, compared):
             return False
-        if compared is not None and compared.ours + compared.foreign == store.documents:
+        elif compared is not None and compared.ours + compared.foreign == store.documents:
             return False  # Seen before, and left to whoever was told of it.
-        self._say("the store does not count the documents that the log knows: it is listed first")
+        else:
+            self._say("the store does not count the documents that the log knows: it is listed first")
         listing = await self.listed(store)
         if listing is None:
             return False
         comparison = await self.compared(listing)
         plan, allowed = comparison.plan, deletions_max(comparison.ours)
-        within = plan.last <= allowed and plan.send_again <= allowed
+        deletable = allowed if max_delete is None else max_delete
+        within = plan.last <= deletable and plan.send_again <= allowed
         if not within:
             self._say(
-                f"left alone, because that is more than {allowed:,} of {comparison.ours:,} documents of this library: "
+                f"left alone, as it is more than {deletable:,} of {comparison.ours:,} documents of this library: "
                 f"{plan.last:,} to delete, {plan.send_again:,} to send again; {SYNC_HINT}"
             )
             await remember(self._journal, listing, comparison)
@@ -146,6 +153,7 @@ class Reconciler:
                 f"{plan.delete:,} to be deleted; {len(touched):,} files concerned"
             )
         listing.discard()
+        self.whole = True
         return within and not comparison.same
 
     async def due(self, store: StoreInfo) -> bool:

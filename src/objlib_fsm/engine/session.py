@@ -30,6 +30,7 @@ from objlib_fsm.engine.room import ROOM_BYTES, Room
 from objlib_fsm.engine.runner import RECOVERY_LIMIT_S, Ended, Runner, Stop
 from objlib_fsm.engine.scanning import Scanned, scan_library
 from objlib_fsm.engine.store import check_pin, get_or_create_store
+from objlib_fsm.engine.witness import testify, was_replaced
 from objlib_fsm.engine.worker import Worker
 from objlib_fsm.library.metadata import DEFAULT_RULES, Describer, Rules
 from objlib_fsm.library.values import KEPT
@@ -70,6 +71,8 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     polls: int = POLLS
     batch_size: int = BATCH_SIZE
     limit: int | None = None
+    max_delete: int | None = None
+    """Documents that may be deleted because a comparison says so; None for one in ten, at most a hundred."""
     only: frozenset[StreamId] | None = None
     """Work on these files and no others; None for every file that needs something."""
     waits: Waits = Waits()
@@ -163,6 +166,8 @@ class Session:
         self._held = held
         self.journal = Journal(shell.log, shell.clock, shell.random_bytes)
         self.epoch = 0
+        self._replaced = was_replaced(shell.log)
+        """The log is an older copy of itself, and was not compared with the store yet."""
 
     async def __aenter__(self) -> Session:
         s, told = self.shell, ""
@@ -185,6 +190,8 @@ class Session:
                 await lease.release(self.shell.log, self.epoch, self.shell.clock.now_us(), self.journal.new_id())
             except Fenced:
                 return
+            if not self._replaced:
+                testify(self.shell.log)
 
     async def run(self, service: Service, options: Options, progress: Progress, stop: Stop, root: Path) -> Summary:
         """Work on every file that needs something.
@@ -195,7 +202,7 @@ class Session:
         pin = self.shell.log.library().pin
         if pin is not None:
             check_pin(pin, service.name, options.store)
-            if not self.shell.log.open_files():
+            if not self.shell.log.open_files() and not self._replaced:
                 return self._summary(Ended(0, None), stop, pin.store, 0.0)
         await self.journal.note(LIBRARY_STREAM, self._started(options, service.pace))
         try:
@@ -229,8 +236,10 @@ class Session:
         before = Journal(s.log, Impatient(s.clock, stop), s.random_bytes, epoch=self.epoch)
         try:
             info = await get_or_create_store(before, remote, service.name, options.store)
-            reconciled = self._reconciler(before, remote, service.pace, progress, stop).reconciled(info)
-            await _unless_unanswered(reconciled, progress)
+            reconciler = self._reconciler(before, remote, service.pace, progress, stop)
+            most = options.max_delete
+            await _unless_unanswered(reconciler.reconciled(info, replaced=self._replaced, max_delete=most), progress)
+            self._replaced = self._replaced and not reconciler.whole
         except Stopped:
             pin = s.log.library().pin
             return Ended(0, None), pin.store if pin is not None else StoreName(""), False
@@ -238,7 +247,9 @@ class Session:
         reconciler = self._reconciler(self.journal, remote, service.pace, progress, stop)
         ended = await self._work(remote, store, service.name, service.pace, options, progress, stop, root)
         info_after = await self._differing(remote, store, stop, progress)
-        if info_after is not None and await _unless_unanswered(reconciler.reconciled(info_after), progress):
+        if info_after is not None and await _unless_unanswered(
+            reconciler.reconciled(info_after, max_delete=options.max_delete), progress
+        ):
             ended = await self._work(remote, store, service.name, service.pace, options, progress, stop, root)
             info_after = await self._differing(remote, store, stop, progress)
         return ended, store, info_after is not None and await reconciler.due(info_after)

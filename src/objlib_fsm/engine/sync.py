@@ -10,7 +10,7 @@ from __future__ import annotations
 import enum
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import anyio.lowlevel
 import msgspec
@@ -31,6 +31,7 @@ from objlib_fsm.engine.answers import answered
 from objlib_fsm.engine.clock import Clock
 from objlib_fsm.engine.journal import Journal
 from objlib_fsm.engine.listed import Listing, fact_of
+from objlib_fsm.log.projection import STRAY
 from objlib_fsm.log.sqlite import SqliteReader
 from objlib_fsm.remote.pacing import Pace
 from objlib_fsm.remote.port import CallFailed, DocumentState, Remote, RemoteDocument
@@ -145,27 +146,30 @@ class Comparer:
     # ---- whose is it? ------------------------------------------------------------------------------------------------
 
     def _find_owners(self) -> None:
-        """By our mark, if the log has that history; else by a document's own name, which the log ever knew."""
+        """By our mark, if a file has that history; else by a document's own name, which the log ever knew.
+
+        A stray's mark comes last: a file may have taken over what was made under it.
+        """
         last = ""
         query = "SELECT name, stream, library FROM document WHERE name > ? ORDER BY name LIMIT ?"
         while chunk := self._listing.rows(query, (last, CHUNK)):
             last = chunk[-1][0]
             by_id = {str(name).rpartition("/")[2]: name for name, _, _ in chunk}
-            owners = dict[str, str]()
-            marked = {str(stream) for _, stream, library in chunk if library == self._listing.library}
-            histories = {stream for _, stream in self._known("files", "stream", marked)}
-            for name, stream, library in chunk:
-                if library == self._listing.library and stream in histories:
-                    owners[name] = stream
-            for key, stream in self._known("names", "name", by_id):
+            marked = {str(name): str(stream) for name, stream, library in chunk if library == self._listing.library}
+            histories = dict(self._known("standing", "files", "stream", set(marked.values())))
+            owners = {name: stream for name, stream in marked.items() if histories.get(stream, STRAY) != STRAY}
+            for key, stream in self._known("stream", "names", "name", by_id):
                 owners.setdefault(by_id[key], stream)
+            for name, stream in marked.items():
+                if stream in histories:
+                    owners.setdefault(name, stream)
             self._listing.write("UPDATE document SET owner = ?2 WHERE name = ?1", list(owners.items()))
 
-    def _known(self, table: str, column: str, values: Iterable[str]) -> list[tuple[str, str]]:
+    def _known(self, what: str, table: str, by: str, values: Iterable[str]) -> list[tuple[str, Any]]:
         wanted = list(values)
         marks = ", ".join("?" * len(wanted))
-        query = f"SELECT {column}, stream FROM {table} WHERE {column} IN ({marks})"  # noqa: S608 - constants
-        return [(str(value), str(stream)) for value, stream in self._log.rows(query, wanted)]
+        query = f"SELECT {by}, {what} FROM {table} WHERE {by} IN ({marks})"  # noqa: S608 - constants
+        return [(str(key), value) for key, value in self._log.rows(query, wanted)]
 
     # ---- file by file ------------------------------------------------------------------------------------------------
 
