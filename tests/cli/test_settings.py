@@ -267,6 +267,11 @@ def test_what_config_show_prints_is_a_settings_file(place: Place) -> None:
     assert shown["store"]["source"].endswith("objlib.toml:1")
 
 
+def test_an_option_is_named_as_it_was_given(here: Path) -> None:
+    origins = load({"adaptive": False, "batch_size": 120}, None, here / "log.db").origins
+    assert (origins["adaptive"].source, origins["batch_size"].source) == ("--no-adaptive", "--batch-size")
+
+
 def test_settings_reach_the_run(place: Place) -> None:
     place.write("a.md")
     place.write("b.log")

@@ -92,13 +92,17 @@ def load(flags: Mapping[str, Any], config: Path | None, log: Path) -> Effective:
         files["project"] = project
         values |= _of_file(project, "project", trusted=named is not None)
     values |= _of_environment(os.environ)
-    values |= {name: _Value(value, Origin("flag", f"--{name.replace('_', '-')}")) for name, value in flags.items()}
+    values |= {name: _Value(value, Origin("flag", _option(name, value))) for name, value in flags.items()}
     tables = nested({name: value.value for name, value in values.items()})
     try:
         settings = msgspec.convert(tables, Settings)
     except msgspec.ValidationError as error:
         raise _together(error, values) from None
     return Effective(settings, {name: values[name].origin if name in values else DEFAULT for name in KEYS}, files)
+
+
+def _option(name: str, value: Any) -> str:
+    return f"--{'no-' if value is False else ''}{name.replace('_', '-')}"
 
 
 def find_project(here: Path, log: Path) -> Path | None:

@@ -60,7 +60,7 @@ def check_pin(pin: Pin, service: str, display_name: str | None) -> None:
         raise StoreProblem(
             f"this log belongs to the store {pin.display_name!r} ({pin.store}) of {pin.service}, "
             f"not to {display_name or pin.display_name!r} of {service}",
-            "leave out --store and --backend, or use another log with --db",
+            "leave out --store and --backend, here and in objlib.toml, or use another log with --db",
             6,
         )
 
