@@ -11,6 +11,7 @@ from typing import Final
 
 import pytest
 
+from objlib_fsm.log.contract import LogDamaged
 from tests.sim.__main__ import main, one, regressions
 from tests.sim.mutants import MUTANTS
 from tests.sim.promise import Broken
@@ -69,7 +70,7 @@ def test_a_defect_is_found(name: str, folder: Path, monkeypatch: pytest.MonkeyPa
     MUTANTS[name](monkeypatch)
     with pytest.raises(Failed) as failed:
         _live_all(range(MUTANT_SEEDS), folder)
-    assert isinstance(failed.value.__cause__, Broken | Endless), failed.value
+    assert isinstance(failed.value.__cause__, Broken | Endless | LogDamaged), failed.value
 
 
 def test_a_seed_that_fails_is_printed_with_its_command(
