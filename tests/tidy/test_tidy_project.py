@@ -106,6 +106,10 @@ def test_what_a_package_asks_for_is_found() -> None:
 # ---- dependencies --------------------------------------------------------------------------------------------------
 
 
+NAMED_OTHERWISE = {"yaml": "pyyaml"}
+"""Distributions whose import has another name."""
+
+
 def third_party(sources: dict[str, str]) -> set[str]:
     """The distributions that the sources import; a namespace package counts by its second name."""
     found = set()
@@ -115,7 +119,7 @@ def third_party(sources: dict[str, str]) -> set[str]:
             if top == "google":
                 found.add(f"google-{rest.partition('.')[0]}")
             elif top not in sys.stdlib_module_names and top != checks.PACKAGE:
-                found.add(top)
+                found.add(NAMED_OTHERWISE.get(top, top))
     return found
 
 
@@ -125,8 +129,8 @@ def test_declared_is_what_is_imported() -> None:
 
 
 def test_third_party_imports_are_found() -> None:
-    source = "import os\nfrom google.genai import types\nfrom . import b\ndef f():\n    import rich.console"
-    assert third_party({"objlib_fsm/a.py": source}) == {"google-genai", "rich"}
+    source = "import os\nfrom google.genai import types\nfrom . import b\ndef f():\n    import rich.console, yaml"
+    assert third_party({"objlib_fsm/a.py": source}) == {"google-genai", "pyyaml", "rich"}
 
 
 def test_every_dependency_has_a_line_that_says_what_it_saves_and_costs() -> None:
