@@ -349,4 +349,4 @@ def test_a_service_that_cannot_be_reached_loses_nothing(place: Place) -> None:
 def test_nothing_but_the_log_and_the_local_store_is_written(indexed: Place) -> None:
     written = {str(path.relative_to(indexed.folder)) for path in indexed.folder.rglob("*") if path.is_file()}
     ours = {name.removesuffix("-wal").removesuffix("-shm") for name in written if not name.startswith("docs/")}
-    assert ours == {".objlib/local-store.db", ".objlib/log.db"}
+    assert ours == {".objlib/local-store.db", ".objlib/log.db", ".objlib/log.db.head"}
