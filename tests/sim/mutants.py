@@ -45,15 +45,6 @@ def forgets_an_open_import(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(fold, "_STEP_OF", tuple(steps))
 
 
-def takes_a_lost_answer_for_a_refusal(patch: pytest.MonkeyPatch) -> None:
-    """A connection that broke after a call was sent counts as "nothing was done"."""
-
-    def lost(outcome: Outcome, effect: Any) -> Outcome:
-        return Outcome.UNAVAILABLE if outcome is Outcome.UNCERTAIN else outcome
-
-    patch.setattr(classify, "_lost", lost)
-
-
 def gives_up_what_would_pass(patch: pytest.MonkeyPatch) -> None:
     """A 503 is taken for a refusal."""
     wrong = classify.Row("unavailable", 503, None, Reason.SERVER_ERROR, Outcome.REJECTED)
@@ -81,7 +72,6 @@ MUTANTS: Final[dict[str, Mutate]] = {
     for mutate in (
         repeats_an_import_without_looking,
         forgets_an_open_import,
-        takes_a_lost_answer_for_a_refusal,
         keeps_duplicates,
         projects_too_little,
     )
