@@ -163,7 +163,7 @@ def _rule(r: random.Random) -> Rule:
     if entry.endpoints == ("*",):
         endpoint = r.choice(("*", r.choice(READS), r.choice(CHANGES), r.choice(CHANGES), "stores.*"))
     if fault == "F15":
-        endpoint = "stores.import"  # Asking for it may come after it was seen ACTIVE: by an operation that names another's.
+        endpoint = "stores.import"  # A look-up may come after it was seen ACTIVE: an operation may name another's.
     return Rule(
         fault=fault,
         mode=r.choice([mode for mode in entry.modes if (fault, mode) not in NOT_MIXED]),
