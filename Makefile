@@ -41,7 +41,7 @@ demo: $(READY)  ## Index docs/ in a local store, then explain one file and ask o
 	$(BIN)/objlib-fsm --db $(DEMO)/log.db --backend local ask "Which exit code means that the event log is damaged?"
 
 test: $(READY)  ## Run the tests; ARGS='-k name' for some of them
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest $(or $(ARGS),--numprocesses 2 --dist worksteal)
 
 lint: $(BENCH_READY)  ## ruff, and mypy in strict mode
 	$(BIN)/ruff check .
