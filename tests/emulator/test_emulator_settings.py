@@ -489,7 +489,7 @@ async def test_settings_of_search(world: Any) -> None:
 
 
 def test_every_setting_has_a_test() -> None:
-    source = Path(__file__).read_text() + Path(__file__).with_name("test_emulator_quota.py").read_text()
+    source = Path(__file__).read_text() + Path(__file__).with_name("test_emulator_trouble.py").read_text()
     for name in Settings.__struct_fields__:
         assert re.search(rf"\b{name}=|\"{name}\"", source), name
     for name in Latencies.__struct_fields__:

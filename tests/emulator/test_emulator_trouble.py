@@ -1,4 +1,4 @@
-"""The setting that makes it a service which counts."""
+"""The settings that make trouble come by itself: a service that counts, and one that fails now and then."""
 
 from __future__ import annotations
 
@@ -40,3 +40,23 @@ async def test_one_change_too_many_in_a_minute_is_refused_and_every_reply_says_w
 async def test_without_it_there_are_no_such_headers(raw: Raw, upload: Upload) -> None:
     async with local_service(":memory:", Settings()) as service:
         assert LEFT not in (await upload(raw(service), b"some words")).headers
+
+
+async def test_some_imports_fail_to_create_their_file_and_the_same_call_may_succeed(raw: Raw, upload: Upload) -> None:
+    async with local_service(":memory:", Settings(create_failed_share=0.5, seed=1)) as service:
+        client = raw(service)
+        name = (await upload(client, b"some words")).json()["file"]["name"]
+        store = (await client.post("/v1/fileSearchStores", json={"displayName": "s"})).json()["name"]
+        replies = [await client.post(f"/v1/{store}:importFile", json={"fileName": name}) for _ in range(40)]
+        refused = [reply.json()["error"] for reply in replies if reply.status_code != 200]
+        assert 10 < len(refused) < 30
+        assert {(error["code"], error["message"]) for error in refused} == {(400, "Failed to create file.")}
+
+
+async def test_some_changes_meet_500_or_503_and_no_look_up_does(raw: Raw) -> None:
+    async with local_service(":memory:", Settings(unavailable_share=0.5, seed=1)) as service:
+        client = raw(service)
+        codes = [(await client.delete("/v1/files/none")).status_code for _ in range(40)]
+        assert set(codes) == {403, 500, 503}
+        assert 10 < codes.count(403) < 30
+        assert {(await client.get("/v1/fileSearchStores")).status_code for _ in range(40)} == {200}
