@@ -211,6 +211,22 @@ def test_hidden_files_secrets_and_our_own_are_left_out_and_counted(library: Path
     }
 
 
+def test_installed_packages_are_left_out_until_a_rule_takes_them_in(library: Path) -> None:
+    """Complaint 25: folders of packages and files of secrets are indexed unless somebody remembers to exclude them."""
+    for name in ["node_modules/left-pad/README.md", "a/node_modules/x.md", "a/__pycache__/y.md", ".venv/lib/z.md"]:
+        write(library / name)
+    for name in ["keep.md", "a/node_modules.md", "b/node_modules", ".env", "a/.env.local"]:
+        write(library / name)
+    walk = Walk(library)
+    assert found(walk) == {"keep.md", "a/node_modules.md", "b/node_modules"}, "a file of that name is a file"
+    assert dict(walk.left_out) == {Exclusion.INSTALLED: 3, Exclusion.HIDDEN: 1, Exclusion.SECRET: 2}
+    assert walk.pruned["a/node_modules"] is Exclusion.INSTALLED
+    (library / ".objlibignore").write_text("!/a/node_modules/\n")
+    assert "a/node_modules/x.md" in found(Walk(library))
+    assert "node_modules/left-pad/README.md" not in found(Walk(library))
+    assert "node_modules/left-pad/README.md" in found(Walk(library, ignore=["!node_modules"]))
+
+
 def test_a_known_file_that_is_left_out_now_is_named(library: Path) -> None:
     for name in ["a.md", "b.md", "c.md", "server.pem", "out/d.md"]:
         write(library / name)

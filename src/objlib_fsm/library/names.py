@@ -18,6 +18,10 @@ GIT_IGNORE: Final = b".gitignore"
 OWN_IGNORE: Final = b".objlibignore"
 OWN_SETTINGS: Final = b"objlib.toml"
 
+INSTALLED_FOLDERS: Final = frozenset({b"node_modules", b"__pycache__"})
+"""Folders that a tool fills and nobody writes in, unless a rule says otherwise.  Only names that mean nothing else:
+``build``, ``target`` and ``vendor`` may be what somebody wrote.  (Those with a dot in front are hidden anyway.)"""
+
 NAMELESS: Final = "unnamed"
 """Shown for a name of nothing but white space."""
 

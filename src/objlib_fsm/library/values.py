@@ -34,6 +34,7 @@ class Exclusion(enum.StrEnum):
     SIDECAR = "sidecar"
     OWN = "own"
     HIDDEN = "hidden"
+    INSTALLED = "installed"
     SECRET = "secret"  # noqa: S105  (a word, not a secret)
     IGNORED = "ignored"
     SKIPPED_BEFORE = SKIPPED_BEFORE
@@ -71,6 +72,7 @@ _TEXTS: Final = {
     Exclusion.SIDECAR: "metadata of another file (NAME.meta.json)",
     Exclusion.OWN: "a file of this program",
     Exclusion.HIDDEN: "hidden (its name, or that of its folder, begins with a dot)",
+    Exclusion.INSTALLED: "a folder that a tool fills (node_modules, __pycache__)",
     Exclusion.SECRET: "looks like a key or a password file",
     Exclusion.IGNORED: "ignored by a rule in .gitignore or .objlibignore",
     Exclusion.SKIPPED_BEFORE: "left out by the earlier tool, until somebody tracks it",
@@ -79,7 +81,16 @@ KEPT: Final = (Exclusion.UNREADABLE, Exclusion.METADATA)
 """The file is wanted, and something that can be mended prevents it: a run says so with its exit code, and the document
 that the store has of it stays."""
 
-_SILENT: Final = frozenset({Exclusion.SIDECAR, Exclusion.OWN, Exclusion.HIDDEN, Exclusion.SECRET, Exclusion.IGNORED})
+_SILENT: Final = frozenset(
+    {
+        Exclusion.SIDECAR,
+        Exclusion.OWN,
+        Exclusion.HIDDEN,
+        Exclusion.INSTALLED,
+        Exclusion.SECRET,
+        Exclusion.IGNORED,
+    }
+)
 _FROM_CONTENT: Final = frozenset(
     {Exclusion.BLANK, Exclusion.BINARY, Exclusion.MISNAMED, Exclusion.PRIVATE_KEY, Exclusion.METADATA}
 )

@@ -23,7 +23,7 @@ from objlib_fsm.core.paths import LibraryPath, part_text
 from objlib_fsm.library import mime
 from objlib_fsm.library.errors import RootMissing, RootUnreadable, shown
 from objlib_fsm.library.ignore import Rules
-from objlib_fsm.library.names import GIT_IGNORE, OWN_FOLDER, OWN_IGNORE, OWN_SETTINGS, is_secret
+from objlib_fsm.library.names import GIT_IGNORE, INSTALLED_FOLDERS, OWN_FOLDER, OWN_IGNORE, OWN_SETTINGS, is_secret
 from objlib_fsm.library.sources import SIDECAR_SUFFIX
 from objlib_fsm.library.values import FILE_BYTES_MAX, Excluded, Exclusion, Found, Sidecar, Trouble, Twins
 
@@ -161,8 +161,11 @@ class Walk:
             return Exclusion.SECRET if is_secret(name.lower(), b"") else Exclusion.HIDDEN
         if name == OWN_SETTINGS:
             return Exclusion.OWN
-        if scopes and _ignored(name, relative + name, scopes, is_folder):
+        ignored = _ignored(name, relative + name, scopes, is_folder) if scopes else None
+        if ignored:
             return Exclusion.IGNORED
+        if is_folder and ignored is None and name in INSTALLED_FOLDERS:
+            return Exclusion.INSTALLED
         if not is_folder and is_secret(name.lower(), mime.extension_of(name)):
             return Exclusion.SECRET
         if self._sidecars and name.endswith(SIDECAR_SUFFIX) and entry.is_file(follow_symlinks=False):
@@ -219,13 +222,14 @@ class Walk:
         self.troubles.append(Trouble(path, f"{why}; what is known below it stays as it is"))
 
 
-def _ignored(name: bytes, path: bytes, scopes: tuple[_Scope, ...], is_folder: bool) -> bool:
+def _ignored(name: bytes, path: bytes, scopes: tuple[_Scope, ...], is_folder: bool) -> bool | None:
+    """What the nearest rule says; None: no rule speaks of it."""
     for rules, skip in scopes:
         table = rules.folders if is_folder else rules.files
         ignored = table.ignored(name, path[skip:])
         if ignored is not None:
             return ignored
-    return False
+    return None
 
 
 def _rules(folder: bytes, name: bytes) -> Rules | None:
