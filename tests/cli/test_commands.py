@@ -188,6 +188,24 @@ def test_the_past_can_be_audited_and_replayed(indexed: Place) -> None:
     assert indexed.run("replay", "--as-of", "yesterday").code == 2
 
 
+def test_a_path_means_the_file_that_had_it_then(own: Place) -> None:
+    before = own.ok("audit", "moon.md", "--json").json
+    head = own.ok("status", "--json").json["position"]
+    (own.library / "moon.md").rename(own.library / "luna.md")
+    own.ok("run")
+    moved = own.run("audit", "moon.md", "--json")
+    assert (moved.json["stream"], moved.json["file"]) == (before["stream"], "luna.md")
+    assert "moon.md was moved to luna.md at " in moved.err
+    own.write("moon.md", "Another moon is made of ice.\n")
+    own.ok("run")
+    assert own.ok("audit", "moon.md", "--json").json["stream"] != before["stream"]
+    then = own.run("audit", "moon.md", "--as-of", str(head), "--json")
+    assert (then.json["stream"], then.json["file"]) == (before["stream"], "moon.md")
+    assert "moved" not in then.err
+    assert own.ok("audit", "luna.md", "--as-of", str(head), "--json").json["file"] == "moon.md"
+    assert own.run("audit", "noon.md").code == 10
+
+
 def test_replay_finds_drift_and_puts_it_right(copied: Place) -> None:
     digest = copied.ok("replay", "--check", "--json").json["digest"]
     with sqlite3.connect(copied.log) as db:

@@ -8,13 +8,16 @@ import typer
 
 from objlib_fsm.cli.exitcodes import ExitCode
 from objlib_fsm.cli.moment import AsOf, position_of
-from objlib_fsm.cli.options import Invocation, WrongUse
+from objlib_fsm.cli.options import Invocation, NotThere, WrongUse
 from objlib_fsm.cli.options import command as shared
 
 if TYPE_CHECKING:
     from objlib_fsm.cli.messages import Audit, AuditEvent
+    from objlib_fsm.cli.named import Claim
+    from objlib_fsm.core.ids import StreamId
     from objlib_fsm.core.record import FileRecord
     from objlib_fsm.log.contract import Recorded
+    from objlib_fsm.log.sqlite import SqliteReader
 
 NAME: Final = "audit"
 SHORT: Final = "How a file came to its state, and what is next."
@@ -27,7 +30,8 @@ Examples:
   objlib-fsm audit docs/guide.md --json | jq '.events[].type'
 
 FILE is a path as seen from here, a path inside the library, an absolute path, the id of the file's history, or the
-name of a raw file or document in the store. A name that matches nothing lists near ones.
+name of a raw file or document in the store. A path means the file that had it at that time; a path that a file was
+moved from still leads to it. A name that matches nothing lists near ones.
 """
 
 
@@ -40,19 +44,19 @@ def command(
     """Print the history."""
     import time
 
-    from objlib_fsm.cli.named import find
     from objlib_fsm.cli.place import reading
 
     with reading(inv) as log:
-        stream = find(log, file).stream
-        history = list(log.read(stream))
+        position = log.head() if as_of is None else position_of(log, as_of)
+        stream, claim = _named(log, file, None if as_of is None else position)
+        history = [recorded for recorded in log.read(stream) if recorded.position <= position]
         now_us = time.time_ns() // 1_000
         if as_of is not None:
-            position = position_of(log, as_of)
-            history = [recorded for recorded in history if recorded.position <= position]
             if not history:
                 raise WrongUse(f"{file}: nothing was known of it then", "leave out --as-of to see its whole history")
             now_us = _moment(as_of, history)
+    if claim is not None:
+        _tell_of_move(inv, claim, history)
     record, report = _report(history, now_us)
     if inv.json:
         from objlib_fsm.cli.messages import document
@@ -61,6 +65,34 @@ def command(
     else:
         _show(inv, record, history, report, now_us)
     return ExitCode.OK
+
+
+def _named(log: SqliteReader, file: str, upto: int | None) -> tuple[StreamId, Claim | None]:
+    """The history that is meant, and how it had the name where that is a path of then.  Raises `NotThere`."""
+    from objlib_fsm.cli.named import find, once_at
+
+    if upto is not None and (claim := once_at(log, file, upto)) is not None:
+        return claim.stream, claim
+    try:
+        return find(log, file).stream, None
+    except NotThere:
+        claim = once_at(log, file, log.head())
+        if claim is None:
+            raise
+        return claim.stream, claim
+
+
+def _tell_of_move(inv: Invocation, claim: Claim, history: list[Recorded]) -> None:
+    """Say where the file went from the path that it was named by, if it went."""
+    from objlib_fsm.cli.render import when
+    from objlib_fsm.cli.safe import safe
+    from objlib_fsm.core.events import FileMoved
+
+    for recorded in history:
+        if recorded.position > claim.position and isinstance(recorded.event, FileMoved):
+            at = when(recorded.recorded_at_us)
+            inv.console.say(f"{safe(claim.path)} was moved to {safe(recorded.event.path)} at {at}")
+            return
 
 
 def _moment(as_of: str, history: list[Recorded]) -> int:

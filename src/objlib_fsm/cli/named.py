@@ -5,13 +5,14 @@ from __future__ import annotations
 import difflib
 import heapq
 import os
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from objlib_fsm.cli.options import NotThere
 from objlib_fsm.cli.place import remembered_root
 from objlib_fsm.cli.safe import safe
 from objlib_fsm.core.ids import StreamId
 from objlib_fsm.core.paths import BadPath, LibraryPath, from_bytes, part_text
+from objlib_fsm.core.table import Kind
 
 if TYPE_CHECKING:
     from objlib_fsm.core.record import FileRecord
@@ -47,6 +48,37 @@ def find(log: SqliteReader, text: str) -> FileRecord:
         f"{text}: the log knows no such file",
         f"did you mean: {', '.join(near)}" if near else "`objlib-fsm status --state indexed` lists files",
     )
+
+
+_NAMING: Final = (Kind.FILE_DISCOVERED, Kind.FILE_MOVED, Kind.FILE_ADOPTED)
+"""The events that give a file its path."""
+
+_CLAIMS: Final = (
+    "SELECT json_extract(body, '$.path') AS path, stream, max(position) FROM events "
+    "WHERE kind IN (?, ?, ?) AND position <= ? AND path IN ({}) GROUP BY path"
+)
+"""The last event that gave each of some paths to a file."""
+
+
+class Claim(NamedTuple):
+    """A file's history had ``path`` from the event at ``position`` on."""
+
+    path: str
+    stream: StreamId
+    position: int
+
+
+def once_at(log: SqliteReader, text: str, position: int) -> Claim | None:
+    """The file that had the path that *text* means, the last one up to *position*, wherever it is now.
+
+    Reads all events that far: a path's past is in no index, because few ask for it.
+    """
+    paths = _candidates(log, text)
+    query = _CLAIMS.format(", ".join("?" * len(paths)))
+    found = {
+        path: Claim(path, StreamId(stream), at) for path, stream, at in log.rows(query, (*_NAMING, position, *paths))
+    }
+    return next((found[path] for path in paths if path in found), None)
 
 
 def folders(log: SqliteReader, text: str) -> list[str]:
