@@ -96,6 +96,7 @@ def run_program(arguments: list[str]) -> ExitCode | int:
     console = Console()
     console.json_mode = "--json" in arguments
     console.debug = "--debug" in arguments
+    console.colour = "--no-color" not in arguments
     try:
         program_command = get_command(app)
         lighten(program_command)

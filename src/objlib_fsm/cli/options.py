@@ -184,10 +184,13 @@ def command(*, service: bool = False) -> Callable[[Command], Callable[..., ExitC
 
 
 def configure(console: Console, given: dict[str, Any]) -> None:
-    """Let the console know what was asked for."""
-    console.json_mode = bool(given.get("json"))
-    console.debug = bool(given.get("debug"))
-    console.colour = not given.get("no_color")
+    """Let the console know what was asked for.
+
+    What it knows already stays: an error in what follows is to be told as was asked for there.
+    """
+    console.json_mode = console.json_mode or bool(given.get("json"))
+    console.debug = console.debug or bool(given.get("debug"))
+    console.colour = console.colour and not given.get("no_color")
 
 
 def callback(function: Callable[..., ExitCode]) -> Callable[..., ExitCode]:
