@@ -245,6 +245,19 @@ def test_a_broken_chain_is_found(copied: Place) -> None:
     assert "Traceback" not in plain.err
 
 
+def test_an_altered_event_is_not_told_as_history(copied: Place) -> None:
+    events = copied.ok("audit", "moon.md", "--json").json["events"]
+    position = next(event["position"] for event in events if event["type"] == "upload_done")
+    with sqlite3.connect(copied.log) as db:
+        db.execute("DROP TRIGGER events_are_never_changed")
+        db.execute("UPDATE events SET recorded_at_us = recorded_at_us + 1 WHERE position = ?", (position,))
+    db.close()
+    done = copied.run("audit", "moon.md", "--json")
+    assert (done.code, done.json["position"]) == (7, position)
+    assert f"event {position} is not what was written" in done.err
+    assert copied.ok("audit", "tea.txt").code == 0
+
+
 def test_the_log_is_found_upward_or_named(indexed: Place) -> None:
     below = indexed.library / "sub"
     inside = Place.__new__(Place)
@@ -268,6 +281,14 @@ def test_shared_options_hold_before_and_after_the_command(indexed: Place) -> Non
     assert "rock" in indexed.ok("ask", "moon", "--backend", "local", "--store", "objlib").out
     assert indexed.run("--store", "other", "ask", "moon").code == 6
     assert indexed.ok("--tier", "free", "--backend", "local", "status", "--json").json == after
+
+
+@pytest.mark.parametrize(
+    "words", ["audit --json", "run --json --limit x", "status --json --nope", "store --json bogus", "nope --json"]
+)
+def test_wrong_use_with_json_ends_in_a_line_with_the_exit_code(indexed: Place, words: str) -> None:
+    done = indexed.run(*words.split())
+    assert (done.code, done.lines[-1]["type"], done.lines[-1]["exit_code"]) == (2, "error", 2)
 
 
 def test_another_folder_is_refused_for_the_same_log(own: Place) -> None:

@@ -32,6 +32,8 @@ Examples:
 FILE is a path as seen from here, a path inside the library, an absolute path, the id of the file's history, or the
 name of a raw file or document in the store. A path means the file that had it at that time; a path that a file was
 moved from still leads to it. A name that matches nothing lists near ones.
+
+Each event shown was checked against its hash; exit code 7 when one of them is not what was written.
 """
 
 
@@ -45,11 +47,12 @@ def command(
     import time
 
     from objlib_fsm.cli.place import reading
+    from objlib_fsm.log.replay import read_checked
 
     with reading(inv) as log:
         position = log.head() if as_of is None else position_of(log, as_of)
         stream, claim = _named(log, file, None if as_of is None else position)
-        history = [recorded for recorded in log.read(stream) if recorded.position <= position]
+        history = [recorded for recorded in read_checked(log, stream) if recorded.position <= position]
         now_us = time.time_ns() // 1_000
         if as_of is not None:
             if not history:
