@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from objlib_fsm.cli.consent import deletions_allowed
 from objlib_fsm.cli.prune import plan
 from objlib_fsm.cli.settings import Settings
 from objlib_fsm.core import events as e
+from objlib_fsm.core.policy import deletions_max
 from objlib_fsm.engine.journal import Journal
 from objlib_fsm.engine.wishing import wish
 from tests.support.command import Place
@@ -90,10 +90,20 @@ def test_what_is_back_in_time_is_not_pruned(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("indexed", "given", "allowed"), [(9, None, 0), (10, None, 1), (999, None, 99), (5_000, None, 100), (9, 3, 3)]
+    ("documents", "given", "allowed"),
+    [
+        (0, None, 1),
+        (9, None, 1),
+        (19, None, 1),
+        (20, None, 2),
+        (999, None, 99),
+        (5_000, None, 100),
+        (9, 3, 3),
+        (9, 0, 0),
+    ],
 )
-def test_a_tenth_and_at_most_a_hundred_may_go(indexed: int, given: int | None, allowed: int) -> None:
-    assert deletions_allowed(indexed, given) == allowed
+def test_a_tenth_at_least_one_and_at_most_a_hundred_may_go(documents: int, given: int | None, allowed: int) -> None:
+    assert deletions_max(documents, given) == allowed
 
 
 @pytest.fixture

@@ -154,6 +154,13 @@ def test_which_key_is_used_is_said_when_there_are_two(place: Place) -> None:
     assert "12345" not in done.err
 
 
+def test_a_key_too_short_to_be_one_garbles_nothing(place: Place) -> None:
+    place.write("many.md")
+    done = place.run("run", "docs", "--dry-run", "--backend", "gemini", GEMINI_API_KEY="any")
+    assert "many.md" in done.out
+    assert "[key]" not in done.out + done.err
+
+
 @pytest.mark.parametrize("content", [None, b"", b"two words", b"\xff\xfe", b"k" * 10_000, "schlüssel".encode()])
 def test_a_key_file_without_a_key(place: Place, content: bytes | None) -> None:
     place.write("a.md")
@@ -263,7 +270,7 @@ def test_a_log_that_is_none(place: Place, content: bytes | None) -> None:
     else:
         (place.folder / "x.db").write_bytes(content)
     done = place.run("status", "--db", "x.db")
-    assert done.code == (7 if content != b"" else 0)
+    assert done.code == (7 if content != b"" else 10)
     assert "Traceback" not in done.err
 
 

@@ -158,7 +158,7 @@ def test_more_than_the_guard_allows_is_left_alone_and_said(tmp_path: Path) -> No
         summary = await w.run_until_done()
         assert summary.sync_due
         said = [notice.text for notice in w.notices if hasattr(notice, "text")]
-        assert any("more than 3 of 25" in text and "store-sync" in text for text in said), said
+        assert any("more than 2 of 25" in text and "store-sync" in text for text in said), said
         assert (await compare(w)).signs == {"=": 6, "+": 20}
         listings = w.service.service.requests["documents.list"]
         w.write("newer.txt", "And another.\n")

@@ -27,8 +27,8 @@ from objlib_fsm.library.errors import (
     RootMissing,
 )
 from objlib_fsm.library.payload import IN_MEMORY_MAX_BYTES, open_payload
-from objlib_fsm.library.reading import BLOCK_BYTES, Sink, hash_file, read_once
-from objlib_fsm.library.values import FILE_BYTES_MAX, Exclusion
+from objlib_fsm.library.reading import BLOCK_BYTES, Sink, read_once
+from objlib_fsm.library.values import FILE_BYTES_MAX, Exclusion, Fingerprint
 
 NOW_US = 1_800_000_000_000_000
 A = LibraryPath("a.md")
@@ -48,6 +48,11 @@ def no_file_larger_than(size_bytes: int) -> Iterator[None]:
     resource.setrlimit(resource.RLIMIT_FSIZE, (size_bytes, limits[1]))
     yield
     resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+
+def hash_file(root: Path, path: LibraryPath, now_us: int) -> Fingerprint:
+    """The fingerprint alone."""
+    return read_once(root, path, now_us, lambda _size: None)
 
 
 def big_text(path: Path, size_bytes: int) -> Path:

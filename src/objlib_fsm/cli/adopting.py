@@ -12,7 +12,7 @@ import msgspec
 
 from objlib_fsm.cli import messages
 from objlib_fsm.cli.backend import GEMINI, Choice, choose, reachable, service_for
-from objlib_fsm.cli.consent import deletion_consent, deletions_allowed
+from objlib_fsm.cli.consent import deletion_consent
 from objlib_fsm.cli.exitcodes import ExitCode
 from objlib_fsm.cli.options import Invocation, NotNow, NotThere, WrongUse
 from objlib_fsm.cli.place import log_path, reading, remembered_root, there_is_a_log
@@ -22,6 +22,7 @@ from objlib_fsm.cli.shell import opened_shell
 from objlib_fsm.cli.signals import Ender
 from objlib_fsm.core.ids import LibraryId
 from objlib_fsm.core.library_record import Pin
+from objlib_fsm.core.policy import deletions_max
 from objlib_fsm.engine import adopting as a
 from objlib_fsm.engine.adoption import Evidence, Judged, Verdict, tally
 from objlib_fsm.engine.clock import Clock, SystemClock
@@ -138,7 +139,7 @@ async def _record(inv: Invocation, task: _Task, shell: Shell, journal: Journal) 
     gathered = await _gather(inv, task, shell.clock, shell.log.library().library)
     a.check_binding(shell.log, gathered.store, gathered.service)
     planned = _plan(shell.log, task, gathered, shell.clock.now_us())
-    allowed = deletions_allowed(tally(planned.judged).get(Verdict.INDEXED, 0), inv.settings.max_delete)
+    allowed = deletions_max(tally(planned.judged).get(Verdict.INDEXED, 0), inv.settings.max_delete)
     store_name = gathered.store.display_name
     if not await deletion_consent(inv.console, planned.deletions, allowed, store_name, task.confirm):
         inv.console.say("nothing was adopted")

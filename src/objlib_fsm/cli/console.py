@@ -9,11 +9,7 @@ from collections.abc import Callable
 from typing import Any, Final, TextIO
 
 from objlib_fsm.cli.safe import safe
-
-REDACTED: Final = "[key]"
-
-SECRET_CHARS_MIN: Final = 8
-"""Shorter values are no keys, and replacing them would garble everything."""
+from objlib_fsm.remote.redact import without
 
 KEY_VARIABLES: Final = ("GEMINI_API_KEY", "GOOGLE_API_KEY")
 """Environment variables that hold a key, the one that wins first."""
@@ -41,9 +37,7 @@ class Console:
         self.json_mode = False
         self.debug = False
         self.colour = True
-        self.secrets = {
-            value for name in KEY_VARIABLES if len(value := os.environ.get(name, "").strip()) >= SECRET_CHARS_MIN
-        }
+        self.secrets = {os.environ.get(name, "").strip() for name in KEY_VARIABLES}
         self.reader_gone = False
         self.above: Callable[[str], None] | None = None
         """While something is drawn on stderr: prints a line above it."""
@@ -68,9 +62,7 @@ class Console:
 
     def redact(self, text: str) -> str:
         """*text* without keys."""
-        for secret in self.secrets:
-            text = text.replace(secret, REDACTED)
-        return text
+        return without(text, self.secrets)
 
     def styled(self, text: str, *names: str, stream: TextIO | None = None) -> str:
         """*text* in colour, if colour is wanted there (stdout when no stream is given)."""

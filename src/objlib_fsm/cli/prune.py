@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from objlib_fsm.cli import messages
-from objlib_fsm.cli.consent import deletion_consent, deletions_allowed
+from objlib_fsm.cli.consent import deletion_consent
 from objlib_fsm.cli.render import count, iso
 from objlib_fsm.cli.safe import safe
 from objlib_fsm.core import events as e
+from objlib_fsm.core.policy import deletions_max
+from objlib_fsm.engine.reconcile import known_documents
 from objlib_fsm.engine.wishing import wish
 from objlib_fsm.library.values import KEPT
 
@@ -55,9 +57,8 @@ def plan(
         if since_us is not None and since_us <= before_us and record.path not in back and record.live_documents:
             files.append(record)
     files.sort(key=lambda record: (_away_since_us(record) or now_us, record.path))
-    indexed = int(log.rows("SELECT count(*) FROM files WHERE state = 3")[0][0])
     pin = log.library().pin
-    return Plan(files, deletions_allowed(indexed, settings.max_delete), pin.display_name if pin else None)
+    return Plan(files, deletions_max(known_documents(log).live, settings.max_delete), pin.display_name if pin else None)
 
 
 def _away_since_us(record: FileRecord) -> int | None:

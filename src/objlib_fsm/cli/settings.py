@@ -30,7 +30,8 @@ USD_PER_MILLION_TOKENS: Final = 0.15
 """Indexing is billed at the price of gemini-embedding-001 (ai.google.dev, File Search, pricing)."""
 
 RECOVERY_LIMIT_S: Final = 14_400.0
-"""Four hours for resumed work (design); what is left then is reported, and the run goes on."""
+"""Four hours for resumed work: a twelfth of a raw file's 48, so that what does not come to an end is reported while
+there is time to do something about it.  The run goes on."""
 
 MISSING_DAYS: Final = 7.0
 """The earlier tool's figure: long enough for a disk that is away, short enough to be remembered."""

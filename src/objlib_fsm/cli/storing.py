@@ -197,7 +197,7 @@ async def _named(remote: Remote, service: Service, name: str) -> StoreInfo:
 async def _consent(inv: Invocation, store: StoreInfo, what: str, confirm: str | None) -> bool:
     word = store.display_name or store.name
     told = f"the store {word!r} ({store.name}) with {count(store.documents, 'document')} {what}"
-    if await typed_consent(inv.console, told, [word], confirm):
+    if await typed_consent(inv.console, told, [word], confirm, look="objlib-fsm store list"):
         return True
     inv.console.say("nothing was changed")
     return False

@@ -10,7 +10,7 @@ import anyio
 
 from objlib_fsm.cli import messages
 from objlib_fsm.cli.backend import service_for
-from objlib_fsm.cli.consent import deletion_consent, deletions_allowed
+from objlib_fsm.cli.consent import deletion_consent
 from objlib_fsm.cli.exitcodes import ExitCode
 from objlib_fsm.cli.options import Invocation, NotThere
 from objlib_fsm.cli.pinned import Bound, bound
@@ -22,12 +22,13 @@ from objlib_fsm.cli.shell import opened_shell
 from objlib_fsm.cli.signals import Ender, until_told
 from objlib_fsm.cli.storesync import Wish
 from objlib_fsm.core.ids import StreamId
+from objlib_fsm.core.policy import deletions_max
 from objlib_fsm.core.table import State
 from objlib_fsm.engine.journal import Journal
 from objlib_fsm.engine.progress import Notice, Progress, Said
 from objlib_fsm.engine.reconcile import Reconciler
 from objlib_fsm.engine.runner import Stop
-from objlib_fsm.engine.session import Options, Service, Session, Shell, counts, scan
+from objlib_fsm.engine.session import Options, Service, Session, Shell, scan
 from objlib_fsm.engine.store import check_store
 from objlib_fsm.engine.sync import Comparison, Finding, Plan, Sign, findings, remember
 from objlib_fsm.log.lease import LeaseHeld
@@ -92,7 +93,7 @@ class _Sync:
                 found = list(findings(listing))
                 self._show(comparison, found)
                 if fix and not comparison.same:
-                    if await self._allowed(comparison.plan):
+                    if await self._allowed(comparison):
                         touched = await reconciler.mended(listing, comparison)
                 elif not self.wish.dry_run:
                     await remember(self.journal, listing, comparison)
@@ -120,10 +121,10 @@ class _Sync:
             for line in scan_lines(scanned):
                 self.console.say(line)
 
-    async def _allowed(self, plan: Plan) -> bool:
-        allowed = deletions_allowed(counts(self.shell.log).indexed, self.settings.max_delete)
+    async def _allowed(self, comparison: Comparison) -> bool:
+        allowed = deletions_max(comparison.ours, self.settings.max_delete)
         name = self.place.pin.display_name
-        if await deletion_consent(self.console, plan.delete, allowed, name, self.wish.confirm):
+        if await deletion_consent(self.console, comparison.plan.delete, allowed, name, self.wish.confirm):
             return True
         self.console.say("nothing was changed")
         return False

@@ -138,7 +138,7 @@ class Reconciler:
             return False
         comparison = await self.compared(listing)
         plan, allowed = comparison.plan, deletions_max(comparison.ours)
-        deletable = allowed if max_delete is None else max_delete
+        deletable = deletions_max(comparison.ours, max_delete)
         within = plan.last <= deletable and plan.send_again <= allowed
         if not within:
             self._say(

@@ -40,16 +40,9 @@ Sink = Callable[[bytes], object]
 """Takes the file's bytes block by block, in order."""
 
 
-def hash_file(root: Path, path: LibraryPath, now_us: int) -> Fingerprint:
-    """The file's fingerprint, taken at ``now_us`` (the wall clock now or earlier); memory does not grow with size.
-
-    Raises what `read_once` raises.
-    """
-    return read_once(root, path, now_us, lambda _size: None)
-
-
 def read_once(root: Path, path: LibraryPath, now_us: int, sink_for: Callable[[int], Sink | None]) -> Fingerprint:
-    """Reads the file from the first byte to the last and hands each block to the sink.
+    """The file's fingerprint, taken at ``now_us`` (the wall clock now or earlier): from the first byte to the last,
+    each block handed to the sink.  Memory does not grow with the file.
 
     ``sink_for`` is given the size in bytes and makes the sink, or None when the bytes themselves are not wanted.  A
     file that is not to be indexed is refused before anything reaches the sink.  Raises `FileVanished`,

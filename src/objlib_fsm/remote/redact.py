@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import Final
 
 MESSAGE_CHARS_MAX: Final = 2_000
@@ -17,8 +18,14 @@ _KEYS: Final = re.compile(r"AIza[0-9A-Za-z_-]{20,}|AQ\.[0-9A-Za-z_-]{10,}|(?<=[?
 """Old keys, new keys, and a key in a URL."""
 
 
+def without(text: str, keys: Iterable[str]) -> str:
+    """*text* without these keys; those shorter than `KEY_CHARS_MIN` are words."""
+    for key in keys:
+        if len(key) >= KEY_CHARS_MIN:
+            text = text.replace(key, HIDDEN)
+    return text
+
+
 def redact(text: str, key: str = "") -> str:
     """*text* without *key* and without what looks like one, cut to `MESSAGE_CHARS_MAX`."""
-    if len(key) >= KEY_CHARS_MIN:
-        text = text.replace(key, HIDDEN)
-    return _KEYS.sub(HIDDEN, text)[:MESSAGE_CHARS_MAX]
+    return _KEYS.sub(HIDDEN, without(text, (key,)))[:MESSAGE_CHARS_MAX]
