@@ -206,6 +206,20 @@ def test_a_path_means_the_file_that_had_it_then(own: Place) -> None:
     assert own.run("audit", "noon.md").code == 10
 
 
+def test_replay_counts_files_as_status_does(own: Place) -> None:
+    own.write("empty.md", "")
+    (own.library / "tea.txt").unlink()
+    own.ok("forget", "moon.md")
+    own.ok("run")
+    own.ok("forget", "tea.txt")
+    own.ok("run")
+    status, replay = own.ok("status", "--json").json, own.ok("replay", "--check", "--json").json
+    for name in ("files", "states", "excluded", "missing", "forgotten"):
+        assert replay[name] == status[name]
+    assert (status["excluded"], status["forgotten"], status["states"]["untracked"]) == (1, 2, 0)
+    assert "1 indexed, 1 excluded, 2 forgotten" in own.ok("replay", "--check").out
+
+
 def test_replay_finds_drift_and_puts_it_right(copied: Place) -> None:
     digest = copied.ok("replay", "--check", "--json").json["digest"]
     with sqlite3.connect(copied.log) as db:

@@ -317,7 +317,7 @@ class Replay(Message, frozen=True, kw_only=True, tag="replay"):
     """What the events say, and whether the projection agrees.
 
     ``drift`` counts the streams whose stored state differs, null with ``--as-of``; ``mismatches`` are positions whose
-    recorded state the fold does not reach.
+    recorded state the fold does not reach.  Files are counted as in `Status`.
     """
 
     events: int
@@ -328,6 +328,9 @@ class Replay(Message, frozen=True, kw_only=True, tag="replay"):
     mismatches: list[int]
     files: int
     states: dict[str, int]
+    excluded: int
+    missing: int
+    forgotten: int
     seconds: float
     events_per_second: float
     in_place: bool

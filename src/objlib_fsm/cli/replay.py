@@ -94,11 +94,18 @@ def _told(inv: Invocation, events: int) -> Callable[[int], None]:
 
 def _report(rebuilt: Rebuilt, drift: list[str] | None, seconds: float, *, in_place: bool) -> Replay:
     from objlib_fsm.cli.messages import Replay
-    from objlib_fsm.core.table import State
+    from objlib_fsm.cli.status import ASIDE
+    from objlib_fsm.core.table import INITIAL, State
+    from objlib_fsm.log.projection import STRAY, standing
 
-    states = dict.fromkeys((state.label for state in State), 0)
+    states, aside = dict.fromkeys((state.label for state in State), 0), dict.fromkeys(ASIDE, 0)
     for record in rebuilt.files.values():
-        if not record.stray:  # No file has that history.
+        where = standing(record)
+        if where == STRAY:  # No file has that history.
+            continue
+        if where and record.state is INITIAL:
+            aside[ASIDE[where - 1]] += 1
+        else:
             states[record.state.label] += 1
     differs = bool(rebuilt.mismatches) or (bool(drift) and not in_place)
     return Replay(
@@ -108,8 +115,11 @@ def _report(rebuilt: Rebuilt, drift: list[str] | None, seconds: float, *, in_pla
         drift=None if drift is None else len(drift),
         chain="ok",
         mismatches=rebuilt.mismatches,
-        files=sum(states.values()),
+        files=sum(states.values()) + sum(aside.values()),
         states=states,
+        excluded=aside["excluded"],
+        missing=aside["missing"],
+        forgotten=aside["forgotten"],
         seconds=round(seconds, 6),
         events_per_second=round(rebuilt.events / max(seconds, 1e-9), 1),
         in_place=in_place,
@@ -125,7 +135,8 @@ def _show(inv: Invocation, log: SqliteReader, report: Replay, drift: list[str] |
     rows = [("events", speed), ("position", str(report.position)), ("chain", report.chain), ("digest", report.digest)]
     if drift is not None:
         rows.append(("drift", f"{len(drift)}" + (", put right" if drift and report.in_place else "")))
-    states = ", ".join(f"{number:,} {name}" for name, number in report.states.items() if number)
+    aside = {"excluded": report.excluded, "missing": report.missing, "forgotten": report.forgotten}
+    states = ", ".join(f"{number:,} {name}" for name, number in (report.states | aside).items() if number)
     rows.append(("files", f"{report.files:,}" + (f": {states}" if states else "")))
     for line in table(rows, indent=""):
         out(line)
