@@ -10,6 +10,12 @@ from typing import Any
 
 import pytest
 
+from objlib_fsm.core import events as e
+from objlib_fsm.core.events import LEASE_STREAM
+from objlib_fsm.core.ids import RunId
+from objlib_fsm.log.contract import Append, Expect, NewEvent
+from objlib_fsm.log.lease import this_process
+from tests.log.kit import new_id, open_at
 from tests.support.command import Done, Place, serving
 
 FILES = 12
@@ -85,6 +91,21 @@ def test_what_is_missing_is_reported_and_planned(served: Served) -> None:
     checked = served.do("check", "--sample", "0", "--json")
     failed = [assertion["name"] for assertion in checked.json["assertions"] if not assertion["ok"]]
     assert (checked.code, failed) == (5, ["counts equal", "every indexed file present and active"])
+
+
+def test_what_differs_while_a_run_is_at_work_is_no_verdict(served: Served) -> None:
+    log, me = open_at(served.place.log), this_process()
+    taken = e.LeaseTaken(9, RunId("r" * 16), me.host, me.pid, me.started, me.boot_id)
+    log.append_now(Append(LEASE_STREAM, Expect.ANY, (NewEvent(new_id(), taken),), 1))
+    log.close()
+    stable = served.ok("check", "--sample", "0", "--json").json
+    assert (stable["at_work"], stable["exit_code"]) == (True, 0)
+    served.delete("file03.md")
+    checked = served.do("check", "--sample", "0", "--json")
+    assert (checked.code, checked.json["exit_code"], checked.json["at_work"]) == (4, 4, True)
+    told = served.do("check", "--sample", "0").out
+    assert f"process {me.pid} " in told
+    assert "ask again when it has ended" in told
 
 
 def test_a_run_after_an_old_log_was_restored_takes_over_what_is_there(served: Served) -> None:

@@ -27,7 +27,9 @@ ours is known, nothing is superfluous, nothing is stuck, a sample of files is fo
 words, every citation resolves. An empty store never passes. Made for cron: right after a run, and 4, 24 and 36 hours
 later.
 
-Exit codes: 0 stable, 4 the service could not be asked, 5 differences, 10 no store.
+While a run or watch is at work, log and store differ by what is under way: that is no verdict, and the exit code is 4.
+
+Exit codes: 0 stable, 4 the service could not be asked or a run is at work, 5 differences, 10 no store.
 """
 
 SAMPLE: Final = 5

@@ -13,10 +13,11 @@ from objlib_fsm.cli.exitcodes import ExitCode
 from objlib_fsm.cli.options import Invocation
 from objlib_fsm.cli.pinned import Bound, bound
 from objlib_fsm.cli.place import listing_for
-from objlib_fsm.cli.render import count
+from objlib_fsm.cli.render import count, holder
 from objlib_fsm.cli.safe import safe
 from objlib_fsm.cli.shell import opened_shell
 from objlib_fsm.cli.signals import Ender, until_told
+from objlib_fsm.core.library_record import Lease
 from objlib_fsm.core.record import FileRecord
 from objlib_fsm.engine.answers import answered
 from objlib_fsm.engine.journal import Journal
@@ -26,6 +27,7 @@ from objlib_fsm.engine.session import Shell, counts
 from objlib_fsm.engine.store import check_store
 from objlib_fsm.engine.sync import Comparison, Sign, findings, remember
 from objlib_fsm.library.excerpt import questions, text_of
+from objlib_fsm.log.lease import at_work
 from objlib_fsm.log.projection import HERE
 from objlib_fsm.remote.pacing import Pace
 from objlib_fsm.remote.port import Answer, Passage, Remote, StoreInfo
@@ -60,6 +62,7 @@ class _Check:
     async def go(self, ender: Ender) -> ExitCode:
         """Ask, judge, and show."""
         log, clock = self.shell.log, self.shell.clock
+        running = self._at_work()
         service = service_for(self.console, self.place.choice, self.place.log)
         journal = Journal(log, clock, self.shell.random_bytes)
         async with service.connect() as remote:
@@ -76,9 +79,15 @@ class _Check:
                     assertions += await self._asked(remote, service.pace, listing)
             finally:
                 listing.discard()
-        code = ExitCode.OK if all(assertion.ok for assertion in assertions) else ExitCode.DIFFERENCES
-        self._show(assertions, comparison, code)
+        code, running = ExitCode.OK, running or self._at_work()
+        if not all(assertion.ok for assertion in assertions):
+            code = ExitCode.LATER if running is not None else ExitCode.DIFFERENCES
+        self._show(assertions, comparison, code, running)
         return code
+
+    def _at_work(self) -> Lease | None:
+        """Who changes log and store while they are compared: what differs then may be what is under way."""
+        return at_work(self.shell.log.library().lease, self.shell.clock.now_us())
 
     # ---- what the listing says ---------------------------------------------------------------------------------------
 
@@ -190,7 +199,9 @@ class _Check:
 
     # ---- what is shown -----------------------------------------------------------------------------------------------
 
-    def _show(self, assertions: Sequence[Assertion], comparison: Comparison, code: ExitCode) -> None:
+    def _show(
+        self, assertions: Sequence[Assertion], comparison: Comparison, code: ExitCode, running: Lease | None
+    ) -> None:
         pin = self.place.pin
         if self.inv.json:
             message = messages.Check(
@@ -201,6 +212,7 @@ class _Check:
                 foreign=comparison.signs[Sign.FOREIGN],
                 assertions=list(assertions),
                 sample=self.sampled,
+                at_work=running is not None,
                 exit_code=code,
             )
             self.console.result(messages.document(message))
@@ -208,4 +220,9 @@ class _Check:
         for assertion in assertions:
             mark = self.console.styled("ok  ", "green") if assertion.ok else self.console.styled("FAIL", "bold", "red")
             self.console.out(f"{mark}  {assertion.name}: {safe(assertion.detail)}")
-        self.console.out("stable" if code == ExitCode.OK else "not stable: objlib-fsm store-sync shows what differs")
+        if code == ExitCode.LATER and running is not None:
+            self.console.out(f"not stable yet: {holder(running)}; ask again when it has ended")
+        else:
+            self.console.out(
+                "stable" if code == ExitCode.OK else "not stable: objlib-fsm store-sync shows what differs"
+            )

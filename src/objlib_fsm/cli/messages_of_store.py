@@ -53,7 +53,10 @@ class Sampled(msgspec.Struct, frozen=True):
 
 
 class Check(Message, frozen=True, kw_only=True, tag="check"):
-    """Whether the library is stable: ``exit_code`` 0 when every assertion holds, else 5."""
+    """Whether the library is stable: ``exit_code`` 0 when every assertion holds, else 5.
+
+    ``at_work``: a run was at work meanwhile; what differs may be what it is doing, and ``exit_code`` is 4.
+    """
 
     store: str
     store_name: str
@@ -62,6 +65,7 @@ class Check(Message, frozen=True, kw_only=True, tag="check"):
     foreign: int
     assertions: list[Assertion]
     sample: list[Sampled]
+    at_work: bool
     exit_code: int
 
 

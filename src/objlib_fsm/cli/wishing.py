@@ -21,7 +21,7 @@ from objlib_fsm.core.machine import Rejected
 from objlib_fsm.core.record import FileRecord
 from objlib_fsm.engine.journal import Journal
 from objlib_fsm.engine.wishing import wish
-from objlib_fsm.log.lease import holder_is_dead, this_process
+from objlib_fsm.log.lease import at_work
 from objlib_fsm.log.sqlite import SqliteReader
 
 FILES_SHOWN: Final = 20
@@ -92,10 +92,8 @@ def _late(rejected: Rejected) -> str:
 
 def _at_work(log: SqliteReader) -> str:
     """Who performs it at once: a run at work, or nobody."""
-    lease = log.library().lease
-    if lease is None or lease.released or holder_is_dead(lease, this_process(), time.time_ns() // 1_000):
-        return ""
-    return f"process {lease.pid} on {lease.host}"
+    lease = at_work(log.library().lease, time.time_ns() // 1_000)
+    return f"process {lease.pid} on {lease.host}" if lease is not None else ""
 
 
 def _emit(

@@ -103,6 +103,13 @@ def holder_is_dead(lease: Lease, me: Process, now_us: int) -> bool:
     return now_us - lease.renewed_at_us > STALE_AFTER_S * 1_000_000
 
 
+def at_work(lease: Lease | None, now_us: int) -> Lease | None:
+    """The lease, when a process that is alive holds it."""
+    if lease is None or lease.released or holder_is_dead(lease, this_process(), now_us):
+        return None
+    return lease
+
+
 class LeaseHeld(Exception):
     """Another runner is at work."""
 
