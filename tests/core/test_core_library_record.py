@@ -69,9 +69,11 @@ def test_what_a_comparison_showed_is_remembered_for_its_store_only() -> None:
     assert told(pinned, other, compared).compared is None
 
 
-def test_a_store_that_was_deleted_stays_pinned() -> None:
+def test_a_store_that_was_deleted_stays_pinned_and_is_known_to_be_gone() -> None:
     gone = (e.StoreDeleteIntended(EventId("c2"), STORE), e.StoreDeleteEnded(EventId("c2"), STORE, Outcome.DONE))
-    assert told(e.StorePinned(STORE, "objlib", "gemini"), *gone).pin == Pin(STORE, "objlib", "gemini")
+    assert told(e.StorePinned(STORE, "objlib", "gemini"), *gone).pin == Pin(STORE, "objlib", "gemini", deleted=True)
+    refused = (gone[0], e.StoreDeleteEnded(EventId("c2"), STORE, Outcome.REJECTED))
+    assert told(e.StorePinned(STORE, "objlib", "gemini"), *refused).pin == Pin(STORE, "objlib", "gemini")
 
 
 def test_a_run_is_over_only_when_its_own_end_is_recorded() -> None:

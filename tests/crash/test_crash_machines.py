@@ -10,6 +10,7 @@ import pytest
 
 from objlib_fsm.log.contract import LogBusy, LogDamaged
 from objlib_fsm.log.removed import go_on_without_wal
+from objlib_fsm.log.sqlite import open_for_reading
 from tests.crash import contention, damage, kill9, model
 from tests.crash.machine import Found
 from tests.log.kit import check, fill, open_at, read_all
@@ -99,6 +100,22 @@ def test_a_removed_write_ahead_log_is_told(killed: Path) -> None:
     assert not go_on_without_wal(killed)
     log = open_at(killed)
     check(log)
+    log.close()
+
+
+def test_a_removed_write_ahead_log_that_held_nothing_is_not_missed(tmp_path: Path) -> None:
+    """A command that only read leaves an empty one, and whoever copies files may leave that out."""
+    log = open_at(tmp_path / "log.db")
+    fill(log, 5)
+    log.close()
+    reader = open_for_reading(log.path)
+    reader.execute("SELECT count(*) FROM events").fetchall()
+    reader.close()
+    log.path.with_name("log.db-wal").unlink()
+    assert damage.command(log.path)[0] == 0
+    log = open_at(log.path)
+    check(log)
+    assert log.head() == 1 + 4 * 5
     log.close()
 
 

@@ -11,7 +11,9 @@ from objlib_fsm.core.policy import SETTLE_S
 from objlib_fsm.emulator.faults import Rule
 from objlib_fsm.engine import session as s
 from objlib_fsm.engine.errors import Halted, StoreProblem
+from objlib_fsm.engine.journal import Journal
 from objlib_fsm.engine.runner import Stop
+from objlib_fsm.engine.store import delete_store
 from tests.support.virtual_time import run_virtual
 from tests.support.world import World, world
 
@@ -96,5 +98,47 @@ def test_a_run_that_ends_before_its_work_is_the_last_run(tmp_path: Path) -> None
             with pytest.raises(StoreProblem):
                 await w.run()
             assert last_run(w) == (True, 10)
+
+    run_virtual(main)
+
+
+def test_a_run_with_nothing_to_do_is_the_last_run_and_makes_no_call(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with world(tmp_path) as w:
+            w.write("a.txt", "one\n")
+            await w.run()
+            log = w.open()
+            first = log.library().run
+            log.close()
+            w.faults.add(Rule(fault="F7", endpoint="*"))
+            assert (await w.run()).exit_code == 0
+            log = w.open()
+            second = log.library().run
+            log.close()
+            assert first is not None
+            assert second is not None
+            assert second.run != first.run
+            assert last_run(w) == (True, 0)
+
+    run_virtual(main)
+
+
+def test_a_store_that_this_log_saw_deleted_is_not_claimed_to_hold_anything(tmp_path: Path) -> None:
+    """Also by a run that has nothing to send, and so asks nobody."""
+
+    async def main() -> None:
+        async with world(tmp_path) as w:
+            w.write("a.txt", "one\n")
+            await w.run()
+            log = w.open()
+            pin = log.library().pin
+            assert pin is not None
+            async with w.remote() as remote:
+                await delete_store(Journal(log, w.clock, w.random_bytes), remote, pin.store)
+            log.close()
+            with pytest.raises(StoreProblem) as caught:
+                await w.run()
+            assert caught.value.exit_code == 10
+            assert "store recreate" in caught.value.hint
 
     run_virtual(main)

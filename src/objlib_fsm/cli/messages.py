@@ -304,6 +304,8 @@ class Status(Message, frozen=True, kw_only=True, tag="status"):
     store: str | None
     store_name: str | None
     service: str | None
+    store_deleted: bool
+    compared_at: str | None
     holder: Holder | None
     last_run: LastRun | None
     operations: Operations

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +14,7 @@ import anyio.to_thread
 
 from objlib_fsm.core.ids import SHORT_ID_BYTES, RunId, short_id
 from objlib_fsm.engine.clock import SystemClock
+from objlib_fsm.engine.entropy import SystemEntropy
 from objlib_fsm.engine.session import Shell
 from objlib_fsm.log.file import open_log
 from objlib_fsm.log.lease import this_process
@@ -31,19 +31,20 @@ COMMITTING_THREADS: Final = 1
 @contextlib.contextmanager
 def opened_shell(log: Path, actor: str) -> Iterator[Shell]:
     """The log at that place, made when there is none, with clock, randomness and threads.  Raises `LogError`."""
-    clock, run = SystemClock(), RunId(short_id(os.urandom(SHORT_ID_BYTES)))
+    clock, entropy = SystemClock(), SystemEntropy()
+    run = RunId(short_id(entropy(SHORT_ID_BYTES)))
     opened = open_log(
         log,
         run=run,
         actor=actor,
         run_sync=_threads(COMMITTING_THREADS),
-        random_bytes=os.urandom,
+        random_bytes=entropy,
         now_us=clock.now_us(),
         make=True,
     )
     try:
         reading = _threads(READING_THREADS)
-        yield Shell(opened, clock, os.urandom, reading, run, this_process(), Path(tempfile.gettempdir()))
+        yield Shell(opened, clock, entropy, reading, run, this_process(), Path(tempfile.gettempdir()))
     finally:
         opened.close()
 

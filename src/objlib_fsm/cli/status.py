@@ -119,6 +119,8 @@ def _report(log: SqliteReader, now_us: int) -> messages.Status:
         store=library.pin.store if library.pin else None,
         store_name=library.pin.display_name if library.pin else None,
         service=library.pin.service if library.pin else None,
+        store_deleted=library.pin is not None and library.pin.deleted,
+        compared_at=iso(library.compared.began_at_us) if library.compared else None,
         holder=_holder(library, now_us),
         last_run=_last_run(library),
         operations=service_status.operations(log, library),
@@ -224,6 +226,10 @@ def _show(inv: Invocation, log: SqliteReader, report: messages.Status, now_us: i
     if library.pin is not None:
         pin = library.pin
         out(f"store    {safe(pin.display_name)} ({safe(pin.store)}) of {safe(pin.service)}")
+        if pin.deleted:
+            out("         was deleted: objlib-fsm store recreate")
+        elif library.compared is not None:
+            out(f"         compared with the log {ago(library.compared.began_at_us, now_us)}")
     out()
     rows = [(f"{report.states[name]:,}", name) for name in STATES]
     aside = {"excluded": report.excluded, "missing": report.missing, "forgotten": report.forgotten}

@@ -17,12 +17,13 @@ BATCHES_KEPT: Final = 20
 """Ended batches that the record remembers for `status`; the log has them all."""
 
 
-class Pin(msgspec.Struct, frozen=True):
-    """The store this log belongs to, and the service that holds it."""
+class Pin(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The store this log belongs to, and the service that holds it; ``deleted`` when this program deleted it."""
 
     store: StoreName
     display_name: str
     service: str
+    deleted: bool = False
 
 
 class Lease(msgspec.Struct, frozen=True):
@@ -150,8 +151,11 @@ def apply_library(record: LibraryRecord, event: e.Event, at_us: int) -> LibraryR
         case e.StoreCompared():
             if r.pin is not None and r.pin.store == event.store:
                 r.compared = Compared(event.began_at_us, event.ours, event.foreign)
-        case e.StoreDeleteIntended() | e.StoreDeleteEnded():
-            pass  # The pin stays: that its store is gone is found by asking, whoever deleted it.
+        case e.StoreDeleteEnded():
+            if event.outcome is Outcome.DONE and r.pin is not None and r.pin.store == event.store:
+                r.pin = msgspec.structs.replace(r.pin, deleted=True)
+        case e.StoreDeleteIntended():
+            pass  # That a store is gone which somebody else deleted, or nobody knows, is found by asking.
         case e.RunStarted():
             r.run = Run(event.run, event.host, event.pid, at_us)
         case e.RunEnded():

@@ -203,7 +203,9 @@ class Session:
         if pin is not None:
             check_pin(pin, service.name, options.store)
             if not self.shell.log.open_files() and not self._replaced:
-                return self._summary(Ended(0, None), stop, pin.store, 0.0)
+                summary = self._summary(Ended(0, None), stop, pin.store, 0.0)
+                await self.journal.note(LIBRARY_STREAM, self._started(options, service.pace), self._ended(summary))
+                return summary
         await self.journal.note(LIBRARY_STREAM, self._started(options, service.pace))
         try:
             async with service.connect() as remote:
@@ -212,10 +214,12 @@ class Session:
             await self.journal.note(LIBRARY_STREAM, e.RunEnded(self.shell.run, exit_code_of(error)))
             raise
         summary = self._summary(ended, stop, store, self.shell.clock.monotonic() - began, due)
-        tally = msgspec.structs.asdict(summary.counts)
-        ended_event = e.RunEnded(self.shell.run, summary.exit_code, tally, summary.resumed_late)
-        await self.journal.note(LIBRARY_STREAM, ended_event)
+        await self.journal.note(LIBRARY_STREAM, self._ended(summary))
         return summary
+
+    def _ended(self, summary: Summary) -> e.RunEnded:
+        tally = msgspec.structs.asdict(summary.counts)
+        return e.RunEnded(self.shell.run, summary.exit_code, tally, summary.resumed_late)
 
     def _started(self, options: Options, pace: Pace) -> e.RunStarted:
         s = self.shell

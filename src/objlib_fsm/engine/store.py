@@ -55,7 +55,7 @@ def _unsettled_s(journal: Journal) -> float:
 
 
 def check_pin(pin: Pin, service: str, display_name: str | None) -> None:
-    """Raises `StoreProblem` when another store or service is asked for than the log belongs to."""
+    """Raises `StoreProblem` when another store or service is asked for than the log belongs to, or it was deleted."""
     if pin.service != service or display_name not in (None, pin.display_name):
         raise StoreProblem(
             f"this log belongs to the store {pin.display_name!r} ({pin.store}) of {pin.service}, "
@@ -63,6 +63,16 @@ def check_pin(pin: Pin, service: str, display_name: str | None) -> None:
             "leave out --store and --backend, here and in objlib.toml, or use another log with --db",
             6,
         )
+    if pin.deleted:
+        raise _gone(pin.store)
+
+
+def _gone(store: StoreName) -> StoreProblem:
+    return StoreProblem(
+        f"the store {store} does not exist any more, or this key may not use it",
+        "check the key; if the store was deleted: objlib-fsm store recreate",
+        STORE_GONE_EXIT,
+    )
 
 
 async def check_store(clock: Clock, remote: Remote, store: StoreName) -> StoreInfo:
@@ -71,11 +81,7 @@ async def check_store(clock: Clock, remote: Remote, store: StoreName) -> StoreIn
         return await answered(lambda: remote.get_store(store), clock, Pace())
     except CallFailed as failed:
         if failed.failure.reason in (Reason.GONE, Reason.FORBIDDEN):
-            raise StoreProblem(
-                f"the store {store} does not exist any more, or this key may not use it",
-                "check the key; if the store was deleted: objlib-fsm store recreate",
-                STORE_GONE_EXIT,
-            ) from None
+            raise _gone(store) from None
         raise
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import struct
 from pathlib import Path
 from typing import Final
 
@@ -15,6 +16,11 @@ from objlib_fsm.log.contract import LogBusy, LogDamaged
 
 _IN_USE_BYTE: Final = 128
 """``UNIX_SHM_DMS`` of SQLite's os_unix.c."""
+
+_MX_FRAME: Final = 16
+_N_BACKFILL: Final = 96
+_HEAD_BYTES: Final = 100
+"""``WalIndexHdr.mxFrame`` and ``WalCkptInfo.nBackfill`` of SQLite's wal.c, in the machine's byte order."""
 
 
 def wal_is_missing(path: Path) -> bool:
@@ -25,6 +31,21 @@ def wal_is_missing(path: Path) -> bool:
     """
     index, beside = (path.with_name(path.name + end) for end in ("-shm", "-wal"))
     return all(index.exists() and not beside.exists() for _ in range(2))
+
+
+def _all_written(path: Path) -> bool:
+    """Whether the log itself holds all that was in the write-ahead log, by the index's own count of frames.
+
+    So it is after a command that only read: it leaves both files, the write-ahead log without anything in it.
+    """
+    try:
+        head = path.with_name(path.name + "-shm").read_bytes()[:_HEAD_BYTES]
+    except OSError:
+        return False
+    if len(head) < _HEAD_BYTES:
+        return False
+    (frames,), (written,) = (struct.unpack_from("=I", head, offset) for offset in (_MX_FRAME, _N_BACKFILL))
+    return bool(written >= frames)
 
 
 def nothing_was_removed(path: Path) -> None:
@@ -39,6 +60,8 @@ def nothing_was_removed(path: Path) -> None:
             f"{path}-wal was removed while a process is using the log",
             "end that process with Ctrl-C: it still has these events, and writes them into the log when it ends",
         )
+    if _all_written(path):
+        return
     raise LogDamaged(
         f"{path}-wal was removed: the events recorded last are missing",
         "put that file back; if it is lost, `objlib-fsm replay` goes on with the events that are left, and the next "
