@@ -267,6 +267,22 @@ def test_what_config_show_prints_is_a_settings_file(place: Place) -> None:
     assert shown["store"]["source"].endswith("objlib.toml:1")
 
 
+def test_config_show_prints_what_can_be_used_and_then_what_cannot(place: Place) -> None:
+    write(
+        place.folder / "objlib.toml",
+        'store = "mine"\nconcurency = 5\npolls = "many"\n[waits]\npoll_max_s = 2\n',
+    )
+    done = place.run("config", "show", "--origin", OBJLIB_TIER="tier9")
+    assert done.code == 6
+    assert 'store = "mine"' in done.out
+    assert "# project: " in done.out
+    for told in ("objlib.toml:2: there is no setting", "objlib.toml:3: polls", "$OBJLIB_TIER: tier", "must hold"):
+        assert told in done.err
+    lines = place.run("config", "show", "--json").lines
+    assert [line["type"] for line in lines] == ["config", "error"]
+    assert lines[-1]["exit_code"] == 6
+
+
 def test_an_option_is_named_as_it_was_given(here: Path) -> None:
     origins = load({"adaptive": False, "batch_size": 120}, None, here / "log.db").origins
     assert (origins["adaptive"].source, origins["batch_size"].source) == ("--no-adaptive", "--batch-size")

@@ -12,7 +12,7 @@ from objlib_fsm.cli.options import Invocation
 from objlib_fsm.cli.options import command as shared
 
 if TYPE_CHECKING:
-    from objlib_fsm.cli.layers import Effective
+    from objlib_fsm.cli.layers import BadSettings, Effective
 
 NAME: Final = "config"
 SHORT: Final = "Show the settings, and where each comes from."
@@ -29,7 +29,7 @@ An option wins over an environment variable (OBJLIB_ and the key in capitals), t
 that over the user's config.toml, that over the default. The project's file is --config FILE, else $OBJLIB_CONFIG, else
 the nearest objlib.toml from the current folder upward, else the one beside the folder of the log.
 
-Exit codes: 0 all settings are right, 6 one of them is not.
+Exit codes: 0 all settings are right, 6 some are not: the error follows the others.
 """
 
 
@@ -41,12 +41,17 @@ def command(
         bool, typer.Option("--origin", help="Say where each value comes from.", show_default=False)
     ] = False,
 ) -> ExitCode:
-    """Show them."""
-    effective = inv.effective()
+    """Show them, and what cannot be used after what can."""
+    bad: list[BadSettings] = []
+    effective = inv.effective(bad.append)
     if inv.json:
         _emit(inv, effective)
     else:
         _show(inv, effective, origin)
+    for error in bad[:-1]:
+        inv.console.complain(str(error), error.hint)
+    if bad:
+        raise bad[-1]
     return ExitCode.OK
 
 

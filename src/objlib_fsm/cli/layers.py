@@ -11,7 +11,7 @@ import difflib
 import os
 import re
 import tomllib
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final, Literal, NamedTuple, get_args
 
@@ -50,6 +50,15 @@ class BadSettings(NotNow):
     """A setting that cannot be used; nothing was done."""
 
 
+Bad = Callable[[BadSettings], None]
+"""What becomes of a setting that cannot be used; when it returns, the setting is left out."""
+
+
+def refuse(error: BadSettings) -> None:
+    """Nothing is done with settings of which one cannot be used."""
+    raise error
+
+
 class Origin(NamedTuple):
     """Where a value comes from: the layer, and the file with its line, the variable or the option."""
 
@@ -78,27 +87,38 @@ DEFAULT: Final = Origin("default", "")
 KEYS: Final = {key.name: key for key in keys()}
 
 
-def load(flags: Mapping[str, Any], config: Path | None, log: Path) -> Effective:
-    """The settings for this command.  *flags* are the options that were given.  Raises `BadSettings`."""
+def load(flags: Mapping[str, Any], config: Path | None, log: Path, bad: Bad = refuse) -> Effective:
+    """The settings for this command.  *flags* are the options that were given.
+
+    Raises `BadSettings` at the first that cannot be used, unless *bad* takes it.
+    """
     files: dict[str, Path] = {}
     values: _Values = {}
     user = user_file()
     if user.is_file():
         files["user"] = user
-        values |= _of_file(user, "user", trusted=True)
+        values |= _of_file(user, "user", bad, trusted=True)
     named = config or _named()
     project = named or find_project(Path.cwd(), log)
     if project is not None:
         files["project"] = project
-        values |= _of_file(project, "project", trusted=named is not None)
-    values |= _of_environment(os.environ)
+        values |= _of_file(project, "project", bad, trusted=named is not None)
+    values |= _of_environment(os.environ, bad)
     values |= {name: _Value(value, Origin("flag", _option(name, value))) for name, value in flags.items()}
-    tables = nested({name: value.value for name, value in values.items()})
-    try:
-        settings = msgspec.convert(tables, Settings)
-    except msgspec.ValidationError as error:
-        raise _together(error, values) from None
+    settings = _converted(values, bad)
     return Effective(settings, {name: values[name].origin if name in values else DEFAULT for name in KEYS}, files)
+
+
+def _converted(values: _Values, bad: Bad) -> Settings:
+    """The settings of *values*, from which those are taken away that do not go together."""
+    while True:
+        try:
+            return msgspec.convert(nested({name: value.value for name, value in values.items()}), Settings)
+        except msgspec.ValidationError as error:
+            table, problem = _together(error, values)
+            bad(problem)
+            for name in [name for name in values if name.startswith(f"{table}.")] or list(values):
+                del values[name]
 
 
 def _option(name: str, value: Any) -> str:
@@ -130,17 +150,27 @@ def _named() -> Path | None:
     return Path(text) if text else None
 
 
-def _of_file(path: Path, layer: Layer, *, trusted: bool) -> _Values:
-    text = _read(path)
-    try:
-        tables = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise BadSettings(f"{path}: this is not TOML: {error}", _HINT) from None
+def _of_file(path: Path, layer: Layer, bad: Bad, *, trusted: bool) -> _Values:
     values: _Values = {}
-    for name, value in _leaves(path, text, tables, ""):
-        origin = Origin(layer, _at(path, text, name), trusted)
-        values[name] = _Value(_checked(KEYS[name], value, origin.source, strict=True), origin)
+    try:
+        text = _read(path)
+        tables = tomllib.loads(text)
+    except BadSettings as error:
+        bad(error)
+        return values
+    except tomllib.TOMLDecodeError as error:
+        bad(BadSettings(f"{path}: this is not TOML: {error}", _HINT))
+        return values
+    for name, value in _leaves(path, text, tables, "", bad):
+        _put(values, KEYS[name], value, Origin(layer, _at(path, text, name), trusted), bad, strict=True)
     return values
+
+
+def _put(values: _Values, key: Key, value: Any, origin: Origin, bad: Bad, *, strict: bool) -> None:
+    try:
+        values[key.name] = _Value(_checked(key, value, origin.source, strict=strict), origin)
+    except BadSettings as error:
+        bad(error)
 
 
 def _read(path: Path) -> str:
@@ -156,23 +186,24 @@ def _read(path: Path) -> str:
         raise BadSettings(f"{path}: the settings are not UTF-8: byte {error.start:,}", _HINT) from None
 
 
-def _leaves(path: Path, text: str, table: Mapping[str, Any], above: str) -> Iterator[tuple[str, Any]]:
-    """What is set in the file, by dotted key.  Raises `BadSettings` for what cannot be set."""
+def _leaves(path: Path, text: str, table: Mapping[str, Any], above: str, bad: Bad) -> Iterator[tuple[str, Any]]:
+    """What is set in the file, by dotted key; *bad* is given what cannot be set."""
     for part, value in table.items():
         name = above + part
         if name in KEYS:
             yield name, value
         elif any(key.startswith(name + ".") for key in KEYS):
-            if not isinstance(value, dict):
-                raise BadSettings(f"{_at(path, text, name)}: {name} is a table: write [{name}]", _HINT)
-            yield from _leaves(path, text, value, name + ".")
+            if isinstance(value, dict):
+                yield from _leaves(path, text, value, name + ".", bad)
+            else:
+                bad(BadSettings(f"{_at(path, text, name)}: {name} is a table: write [{name}]", _HINT))
         elif _SECRET_NAME.search(part):
-            raise BadSettings(f"{_at(path, text, name)}: {name}: {_NO_KEYS}", _KEY_HINT)
+            bad(BadSettings(f"{_at(path, text, name)}: {name}: {_NO_KEYS}", _KEY_HINT))
         else:
-            raise BadSettings(f"{_at(path, text, name)}: there is no setting {name!r}{_near(name, KEYS)}", _HINT)
+            bad(BadSettings(f"{_at(path, text, name)}: there is no setting {name!r}{_near(name, KEYS)}", _HINT))
 
 
-def _of_environment(environ: Mapping[str, str]) -> _Values:
+def _of_environment(environ: Mapping[str, str], bad: Bad) -> _Values:
     variables = {key.variable: key for key in KEYS.values()}
     values: _Values = {}
     endpoint = environ.get(ENDPOINT_VARIABLE, "")
@@ -184,15 +215,14 @@ def _of_environment(environ: Mapping[str, str]) -> _Values:
             continue
         key = variables.get(variable)
         if key is None:
-            if _SECRET_NAME.search(variable):
-                raise BadSettings(f"${variable} is not read", _KEY_HINT)
             near = difflib.get_close_matches(variable, variables, 1, cutoff=VARIABLE_CUTOFF)
-            if near:
-                raise BadSettings(f"${variable}: there is no such setting; did you mean ${near[0]}?", _HINT)
-            continue  # Another program's.
+            if _SECRET_NAME.search(variable):
+                bad(BadSettings(f"${variable} is not read", _KEY_HINT))
+            elif near:
+                bad(BadSettings(f"${variable}: there is no such setting; did you mean ${near[0]}?", _HINT))
+            continue  # Else it is another program's.
         value: Any = text.splitlines() if isinstance(key.default, tuple) else text
-        origin = Origin("environment", f"${variable}")
-        values[key.name] = _Value(_checked(key, value, origin.source, strict=False), origin)
+        _put(values, key, value, Origin("environment", f"${variable}"), bad, strict=False)
     return values
 
 
@@ -222,12 +252,12 @@ def _holds_key(value: Any) -> bool:
     return isinstance(value, list) and any(map(_holds_key, value))
 
 
-def _together(error: msgspec.ValidationError, values: _Values) -> BadSettings:
-    """What is wrong with values that are each all right; ``error`` ends with the path of the table."""
+def _together(error: msgspec.ValidationError, values: _Values) -> tuple[str, BadSettings]:
+    """The table, and what is wrong with values that are each all right; *error* ends with the table's path."""
     said, _, where = str(error).partition(" - at `$.")
     table = where.rstrip("`")
     sources = sorted({value.origin.source for name, value in values.items() if name.startswith(f"{table}.")})
-    return BadSettings(f"{', '.join(sources) or 'the settings'}: {table}: {said}", _HINT)
+    return table, BadSettings(f"{', '.join(sources) or 'the settings'}: {table}: {said}", _HINT)
 
 
 def _near(name: str, known: Collection[str]) -> str:

@@ -20,7 +20,7 @@ from objlib_fsm.cli.console import Console
 from objlib_fsm.cli.exitcodes import ExitCode
 
 if TYPE_CHECKING:
-    from objlib_fsm.cli.layers import Effective
+    from objlib_fsm.cli.layers import Bad, Effective
     from objlib_fsm.cli.settings import Settings
 
 Backend = Literal["auto", "gemini", "local"]
@@ -114,15 +114,18 @@ class Invocation:
         """The command's own options, None for one that was not given: they win over files and environment."""
         self.own |= {name: value for name, value in options.items() if value is not None}
 
-    def effective(self) -> Effective:
-        """The settings in force, each with its origin; read when first asked for.  Raises `BadSettings`."""
+    def effective(self, bad: Bad | None = None) -> Effective:
+        """The settings in force, each with its origin; read when first asked for.
+
+        Raises `BadSettings` for one that cannot be used, unless *bad* takes it.
+        """
         if self._effective is None:
-            from objlib_fsm.cli.layers import load
+            from objlib_fsm.cli.layers import load, refuse
             from objlib_fsm.cli.place import log_path
 
             shared = {"store": self.store, "backend": self.backend, "endpoint": self.endpoint, "tier": self.tier}
             given = {name: value for name, value in shared.items() if value is not None}
-            self._effective = load(given | self.own, self.config, log_path(self))
+            self._effective = load(given | self.own, self.config, log_path(self), bad or refuse)
         return self._effective
 
     @property
