@@ -236,6 +236,7 @@ def test_what_was_indexed_stays_as_it_is_and_is_cited_by_its_path(legacy: Legacy
 
 
 def test_without_a_key_files_are_processing_until_a_run_with_one_has_looked(legacy: Legacy) -> None:
+    """Incident 18: files were marked as indexed without asking the store."""
     right, wrong = legacy.document("right.txt"), legacy.document("wrong.txt")
     legacy.import_raw(right.raw)
     legacy.row("right.txt", gemini_state="indexed", gemini_store_doc_id=right.suffix)

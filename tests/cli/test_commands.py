@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import urllib.request
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ import pytest
 from objlib_fsm.cli.asking import Resolved
 from objlib_fsm.log.sqlite import SqliteReader, open_for_reading
 from objlib_fsm.remote.port import Answer, Passage
-from tests.support.command import Place, give_up
+from tests.support.command import TIMEOUT_S, Place, give_up, serving
 
 
 def test_a_folder_is_indexed_explained_and_proven(indexed: Place) -> None:
@@ -83,6 +84,7 @@ def test_a_citation_that_the_log_does_not_know_is_unresolved(own: Place, tmp_pat
 
 @pytest.mark.parametrize("form", ["{raw}", "files/{raw}", "{document}", "fileSearchStores/s/documents/{document}"])
 def test_a_citation_without_metadata_is_found_by_any_form_of_its_name(own: Place, form: str) -> None:
+    """Complaint 15: the display name is missing, and the citation leads nowhere."""
     log = SqliteReader(open_for_reading(own.log), own.log)
     try:
         record = log.by_path("moon.md")
@@ -130,6 +132,29 @@ def test_dry_run_sends_and_records_nothing(place: Place) -> None:
     assert (plan["files"], plan["size_bytes"], plan["tokens"], len(plan["first"])) == (10, 4_000, 1_000, 10)
     assert plan["price_usd"] == pytest.approx(0.00015)
     assert place.ok("status", "--json").json["position"] == position
+
+
+def test_a_dry_run_makes_no_call_that_changes_anything_and_ends_with_totals(place: Place) -> None:
+    """Complaint 19: a dry run that is not dry, and one that ends without saying what it comes to."""
+
+    def changing() -> dict[str, int]:
+        """Requests that the emulator has seen, without those that only look."""
+        with urllib.request.urlopen(f"{url}/_emulator/state", timeout=TIMEOUT_S) as reply:
+            made: dict[str, int] = json.load(reply)["requests"]
+        return {name: times for name, times in made.items() if not name.endswith((".get", ".list"))}
+
+    with serving(place, "--control") as url:
+        options = ("--endpoint", url, "--tier", "tier3", "--yes")
+        place.write("a.md", "x" * 4_000)
+        assert "1 file, 4.0 KB, about 1,000 tokens" in place.ok("run", "docs", "--dry-run", *options).out
+        assert changing() == {}, "not even the store is made"
+        place.ok("run", "docs", *options)
+        place.write("a.md", "y" * 4_000)
+        place.write("b.md", "z" * 4_000)
+        before = changing()
+        assert before["stores.import"] == 1
+        assert "2 files, 8.0 KB, about 2,000 tokens" in place.ok("run", "--dry-run", *options).out
+        assert changing() == before
 
 
 def test_a_dry_run_of_more_than_36_hours_warns(place: Place) -> None:
@@ -234,6 +259,8 @@ def test_replay_finds_drift_and_puts_it_right(copied: Place) -> None:
 
 
 def test_a_lost_projection_is_made_anew_and_every_answer_is_the_same(copied: Place) -> None:
+    """Incident 21: state was written in several places, and they drifted apart."""
+
     def answers() -> list[str]:
         return [copied.ok("status", "--state", "indexed").out, copied.ok("audit", "tea.txt", "--json").out]
 
@@ -326,6 +353,7 @@ def test_a_folder_that_is_not_there_makes_no_log(place: Place) -> None:
 
 
 def test_the_library_may_be_the_folder_of_the_log(place: Place) -> None:
+    """Complaint 26: the tool's own files are indexed, change, and are indexed again."""
     (place.folder / "a.md").write_text("a text\n")
     place.ok("run", ".", "--db", "mine.sqlite")
     place.ok("run", ".", "--db", "mine.sqlite")

@@ -176,6 +176,7 @@ ANSWERS = [
 def test_what_the_service_answers_is_told_apart(
     place: Place, code: int, body: str, check: str, exit_code: int, hint: str
 ) -> None:
+    """Complaint 11: key, region, proxy and service all look alike when something is wrong."""
     kind = "text/html" if body.startswith("<") else "application/json"
     with answering(code, body, kind) as url:
         done = place.run("doctor", "--json", "--endpoint", url, GEMINI_API_KEY=CANARY)
@@ -184,6 +185,7 @@ def test_what_the_service_answers_is_told_apart(
 
 
 def test_a_new_key_that_is_answered_with_500_is_named(place: Place) -> None:
+    """Complaint 11: keys of the new form are answered with 500, and people look for the fault at home."""
     with answering(500, error(500, "INTERNAL", "Internal error encountered.")) as url:
         new = place.run("doctor", "--json", "--endpoint", url, GEMINI_API_KEY=CANARY)
         old = place.run("doctor", "--json", "--endpoint", url, GEMINI_API_KEY="AIzaSyCanary0123456789")

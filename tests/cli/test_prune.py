@@ -118,6 +118,7 @@ def twenty(place: Place) -> Place:
 
 
 def test_more_than_a_tenth_needs_typed_consent(twenty: Place) -> None:
+    """Incident 2: a deletion of hundreds was a slip and not a plan."""
     ask = ("run", "--prune", "--missing-days", "0")
     refused = twenty.run(*ask)
     assert refused.code == 2

@@ -35,6 +35,7 @@ def test_the_next_run_sends_it_anew_and_one_document_is_left(own: Place) -> None
 
 
 def test_a_folder_and_a_limit(own: Place) -> None:
+    """Incident 2: a limit was ignored, and 818 files left the search."""
     own.ok("run")
     done = own.ok("reset", "docs", "--limit", "1", "--yes", "--json").json
     assert (done["type"], done["command"], len(done["files"]), done["skipped"]) == ("wish", "reset", 1, [])

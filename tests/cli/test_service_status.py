@@ -40,6 +40,7 @@ def test_operations_of_an_indexed_library(indexed: Place) -> None:
 
 
 def test_audit_shows_the_clock_of_the_raw_file_and_the_import(indexed: Place) -> None:
+    """Incident 20: the time at which a raw file expires was never recorded."""
     report = indexed.ok("audit", "moon.md", "--json").json
     (raw,) = report["raw_files"]
     assert raw["state"] == "ACTIVE"

@@ -133,6 +133,7 @@ def test_of_several_layers_the_nearest_wins(
 
 
 def test_the_defaults_are_those_of_the_engine() -> None:
+    """Incident 31: each command had defaults of its own, and they contradicted each other."""
     settings, options = Settings(), Options()
     for name in ("store", "concurrency", "polls", "batch_size", "waits", "recovery_limit_s"):
         assert getattr(settings, name) == getattr(options, name), name

@@ -41,6 +41,7 @@ def many(place: Place) -> Place:
 
 
 def test_a_terminal_shows_three_levels(many: Place, emulator: str) -> None:
+    """Complaint 17: a long upload shows nothing of how far it is."""
     with terminal(many, "run", "docs", "--endpoint", emulator, *SLOW) as shown:
         shown.until("/40 files")
         shown.until("batch 1: ")
@@ -53,6 +54,7 @@ def test_a_terminal_shows_three_levels(many: Place, emulator: str) -> None:
 
 
 def test_a_pipe_gets_sparse_lines_without_control_characters(many: Place) -> None:
+    """Complaint 18: the progress bar floods the log of a job."""
     done = many.ok("run", "docs")
     assert b"\x1b" not in done.raw + done.err.encode()
     lines = [line for line in done.err.splitlines() if "/40 files" in line]
@@ -101,6 +103,7 @@ def test_progress_without_colour(many: Place, env: dict[str, str]) -> None:
 
 
 def test_the_first_ctrl_c_lets_what_is_under_way_end(many: Place, emulator: str) -> None:
+    """Complaint 24: there is no way to pause, and none to go on."""
     with terminal(many, "run", "docs", "--endpoint", emulator, *SLOW) as shown:
         shown.until("uploading")
         shown.text = ""
@@ -205,11 +208,13 @@ def test_a_run_that_waits_says_for_whom_and_goes_on_afterwards(many: Place, emul
 
 
 def test_before_anything_leaves_this_machine_a_terminal_is_asked(place: Place, emulator: str) -> None:
+    """Complaint 20: embedding is billed, and nobody said the number first."""
     place.write("a.md", "x" * 4_000)
     options = ("--endpoint", emulator, "--tier", "tier3")
     with terminal(place, "run", "docs", *options) as shown:
         shown.until("Send them? [y/N]")
         assert "1 file, 4.0 KB, about 1,000 tokens" in shown.text
+        assert re.search(r"about \$\d", shown.text)
         assert emulator in shown.text
         shown.type("n\n")
         assert shown.end() == 4

@@ -131,6 +131,7 @@ def failed_place(place: Place) -> Place:
 
 
 def test_retry_by_cause_and_all(place: Place) -> None:
+    """Complaint 2: nobody can tell which file of a batch failed, so all are sent again."""
     failed_place(place)
     assert place.ok("retry", "--cause", "Invalid argument", "--json").json["files"] == ["a.md", "b.md"]
     assert place.ok("retry", "--json").json["files"] == ["c.md"]
@@ -195,6 +196,7 @@ def test_three_runs_may_give_a_file_up_then_it_is_parked(place: Place, emulator:
 
 
 def test_what_failed_is_grouped_by_cause_with_the_command_that_helps(place: Place) -> None:
+    """Complaint 24: there is no list of what failed."""
     failed_place(place)
     for _ in range(2):
         place.ok("retry", "c.md")
@@ -217,6 +219,7 @@ def test_what_failed_is_grouped_by_cause_with_the_command_that_helps(place: Plac
 
 
 def test_the_same_content_under_two_paths_is_two_documents_and_listed_with_what_it_costs(place: Place) -> None:
+    """Complaint 22: thousands of files are the same under other names, and nobody can say which."""
     place.write("a.md", "x" * 4_000)
     place.write("b.md", "x" * 4_000)
     place.write("c/a.md", "x" * 4_000)

@@ -395,7 +395,10 @@ def test_a_halted_look_up_changes_nothing_but_the_record(failure: Failure) -> No
 
 
 def test_403_on_a_raw_file_while_the_store_answers_is_gone() -> None:
-    """The shell reports "missing" only when the pinned store has answered right after; else the run is halted."""
+    """Incident 12: an expired raw file is answered with 403, and the step was tried again for ever.
+
+    The shell reports "missing" only when the pinned store has answered right after; else the run is halted.
+    """
     file = uploaded()
     assert file.record.raw is not None
     file.report(d.RawMissing(file.record.raw.name, 0))

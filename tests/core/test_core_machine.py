@@ -42,6 +42,7 @@ def refused(record: FileRecord, command: d.Command) -> Rejected:
 
 
 def test_a_refusal_names_file_version_state_event_and_what_would_be_allowed() -> None:
+    """Incident 23: nothing kept an impossible change of state from being written."""
     refusal = refused(after(e.FileForgotten()), d.Tell(e.FileForgotten()))
     assert refusal == Rejected("s", "notes/a.md", 2, State.UNTRACKED, Kind.FILE_FORGOTTEN, refusal.allowed, "is_wanted")
     assert str(refusal) == (

@@ -171,6 +171,7 @@ def test_a_raw_file_near_its_end_is_looked_up_once_and_then_relied_on() -> None:
 
 
 def test_a_file_given_up_whose_document_turns_up_after_all_is_indexed() -> None:
+    """Incidents 8 and 9: files were taken for failed and sent again, though their documents were there."""
     file = importing(How.CUT_LATE, n=0)
     for stored in file.service.documents.values():
         stored.ready_us += 200 * SECOND_US

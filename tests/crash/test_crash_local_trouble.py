@@ -123,6 +123,7 @@ def deleted(path: Path) -> None:
 def test_a_file_that_is_not_what_was_hashed_is_never_sent_as_it(
     service: Service, trouble: Callable[[Path], None]
 ) -> None:
+    """Complaint 28: a file changes while it is read, and what is sent is neither the old nor the new."""
     process = service.place.start(*service.words())
     assert process.stdout is not None
     while b'"type": "scan"' not in process.stdout.readline():

@@ -71,6 +71,8 @@ def test_a_wanted_file_is_at_no_moment_absent_from_the_store(tmp_path: Path) -> 
 
 
 def test_the_old_document_goes_by_its_full_name_and_then_its_raw_file(tmp_path: Path) -> None:
+    """Incident 1: the raw file was deleted, and the document stayed for ever."""
+
     async def story(w: World) -> None:
         await replaced(w)
         (old,) = w.records()["a.txt"].live_documents
@@ -100,6 +102,11 @@ def test_a_crash_in_between_ends_with_one_document(tmp_path: Path, after_s: floa
 @pytest.mark.parametrize("endpoint", ["documents.delete", "files.delete"])
 @pytest.mark.parametrize("fault", ["F5", "F7", "F11", "F12"])
 def test_a_deletion_that_fails_stays_to_be_done(tmp_path: Path, endpoint: str, fault: str) -> None:
+    """Complaint 10: the id is forgotten before the deletion is confirmed, and what it named is left over.
+
+    Incident 11: a deletion that failed was marked as done.
+    """
+
     async def story(w: World) -> None:
         await replaced(w)
         await w.run_until_done()

@@ -31,7 +31,10 @@ async def documents_of(w: World) -> dict[str, int]:
 def test_an_operation_that_names_what_is_not_the_files_costs_no_file_anything(
     tmp_path: Path, mode: str, get: str
 ) -> None:
-    """The victim's document is known to be its own; the real one is found by a listing."""
+    """Complaint 4: the id of an operation, or of another thing, is stored as the id of the document.
+
+    The victim's document is known to be its own; the real one is found by a listing.
+    """
 
     async def main() -> None:
         async with world(tmp_path) as w:

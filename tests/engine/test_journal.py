@@ -57,6 +57,8 @@ async def meddled(w: World, times: int) -> tuple[Meddled, LogFile, Journal]:
 
 @pytest.mark.parametrize("times", [0, 1, CONFLICTS_MAX])
 def test_a_conflict_is_decided_again_on_what_is_there_now(tmp_path: Path, times: int) -> None:
+    """Incident 22: a second attempt used the version of before, and was refused."""
+
     async def main() -> None:
         async with world(tmp_path) as w:
             clock, other, journal = await meddled(w, 0)

@@ -36,6 +36,8 @@ def operations(w: World) -> Operations:
 
 
 def test_an_outcome_carries_how_many_polls_there_were_and_when(tmp_path: Path) -> None:
+    """Incident 15: an operation was asked once, and the file failed when it was not done."""
+
     async def main() -> None:
         async with world(tmp_path, PENDING) as w:
             w.write("a.txt", "one\n")
@@ -60,6 +62,8 @@ def test_an_outcome_carries_how_many_polls_there_were_and_when(tmp_path: Path) -
 
 
 def test_an_operation_that_says_nothing_is_ended_by_the_listing_that_shows_its_document(tmp_path: Path) -> None:
+    """Complaint 1: waiting for an upload that never says it is done has no end, and no error either."""
+
     async def main() -> None:
         async with world(tmp_path, NEVER_DONE) as w:
             w.write("a.txt", "one\n")

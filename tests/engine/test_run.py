@@ -45,6 +45,8 @@ def fill(w: World, files: int) -> None:
 
 
 def test_every_file_is_indexed_and_a_second_run_makes_no_call(tmp_path: Path) -> None:
+    """Complaint 21: everything is indexed again at each start."""
+
     async def story(w: World) -> None:
         fill(w, 10)
         summary = await w.run()
@@ -59,6 +61,8 @@ def test_every_file_is_indexed_and_a_second_run_makes_no_call(tmp_path: Path) ->
 
 
 def test_the_life_of_a_file_is_eight_events(tmp_path: Path) -> None:
+    """Incident 7: documents were made and deleted, and no record of it was begun before."""
+
     async def story(w: World) -> None:
         w.write("a.txt", "one\n")
         await w.run()
@@ -77,6 +81,11 @@ def test_the_life_of_a_file_is_eight_events(tmp_path: Path) -> None:
 
 
 def test_new_content_replaces_the_document_only_after_its_successor_is_active(tmp_path: Path) -> None:
+    """Complaint 8: the old copy is deleted first; when the new one fails, both are gone.
+
+    Incident 25: a file that changed after it was indexed stays as it was in the store.
+    """
+
     async def story(w: World) -> None:
         w.write("a.txt", "one\n")
         await w.run()
@@ -206,6 +215,8 @@ def test_forget_during_a_run_deletes_document_and_raw_file(tmp_path: Path) -> No
 
 
 def test_a_raw_file_that_expired_before_its_import_is_sent_again(tmp_path: Path) -> None:
+    """Complaint 16: raw files expire after 48 hours, and what was not imported by then is stuck."""
+
     async def story(w: World) -> None:
         w.write("a.txt", "one\n")
         stop = Stop()
@@ -263,6 +274,8 @@ def test_draining_begins_nothing_new_and_the_next_run_continues(tmp_path: Path) 
 
 @pytest.mark.parametrize("after_s", [0.05, 0.5, 1.1, 2.05, 2.3, 3.0, 7.0, 13.0])
 def test_a_cancelled_run_leaves_a_log_from_which_the_next_continues(tmp_path: Path, after_s: float) -> None:
+    """Incident 19: recovery had never met the real client library, and could not work with it."""
+
     async def story(w: World) -> None:
         fill(w, 20)
         with anyio.move_on_after(after_s):

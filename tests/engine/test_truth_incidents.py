@@ -34,6 +34,8 @@ async def import_once_more(w: World, record: FileRecord, payload: str = "") -> N
 
 
 def test_incident_3_the_expiry_of_raw_files_never_touches_indexed_files(tmp_path: Path) -> None:
+    """Incident 3: indexed files were reset because their raw files had expired."""
+
     async def story(w: World) -> None:
         fill(w, 5)
         await w.run()
@@ -47,6 +49,8 @@ def test_incident_3_the_expiry_of_raw_files_never_touches_indexed_files(tmp_path
 
 
 def test_incident_4_a_document_is_ours_by_every_id_that_the_log_ever_knew(tmp_path: Path) -> None:
+    """Incident 4: a comparison by one kind of id would have deleted a thousand good documents."""
+
     async def story(w: World) -> None:
         fill(w, 5)
         await w.run()
@@ -66,6 +70,8 @@ def test_incident_4_a_document_is_ours_by_every_id_that_the_log_ever_knew(tmp_pa
 
 
 def test_incident_5_a_duplicate_with_a_known_display_name_is_no_canonical_document(tmp_path: Path) -> None:
+    """Incident 5: a duplicate with a known display name passed as the original."""
+
     async def story(w: World) -> None:
         fill(w, 12)
         await w.run()
@@ -86,6 +92,8 @@ def test_incident_5_a_duplicate_with_a_known_display_name_is_no_canonical_docume
 
 
 def test_incident_6_replacing_deletes_every_other_document_of_the_file(tmp_path: Path) -> None:
+    """Incident 6: files were sent again, and their old documents stayed."""
+
     async def story(w: World) -> None:
         fill(w, 12)
         await w.run()
@@ -119,6 +127,8 @@ def test_of_two_documents_of_a_lost_history_one_is_taken_over_for_good(tmp_path:
 
 
 def test_incident_13_a_listing_of_stores_that_fails_makes_no_second_store(tmp_path: Path) -> None:
+    """Incident 13: a listing of stores failed, and a second store of the same name was made."""
+
     async def story(w: World) -> None:
         fill(w, 2)
         w.faults.add(Rule(fault="F5", endpoint="stores.list", count=50))
@@ -134,6 +144,8 @@ def test_incident_13_a_listing_of_stores_that_fails_makes_no_second_store(tmp_pa
 
 
 def test_complaint_7_every_document_that_was_removed_is_reported(tmp_path: Path) -> None:
+    """Complaint 7: the record says that all is there while the store has lost nearly everything."""
+
     async def story(w: World) -> None:
         fill(w, 33)
         await w.run()
@@ -150,6 +162,8 @@ def test_complaint_7_every_document_that_was_removed_is_reported(tmp_path: Path)
 
 
 def test_complaint_9_documents_of_deleted_files_do_not_haunt_the_store(tmp_path: Path) -> None:
+    """Complaint 9: a search finds files that were deleted long ago."""
+
     async def story(w: World) -> None:
         fill(w, 40)
         await w.run()
@@ -181,6 +195,11 @@ SILENT = [("F17", "empty_200"), ("F17", "object_200")]
 def test_complaint_14_a_listing_that_fails_is_never_an_empty_store(
     tmp_path: Path, fault: str, mode: str, first: int
 ) -> None:
+    """Complaint 14: a listing that fails is taken for an empty store.
+
+    Incident 10: where the truth was unknown, what was known was reset.
+    """
+
     async def story(w: World) -> None:
         fill(w, 45)
         await w.run()

@@ -402,6 +402,7 @@ def present(known: Knowledge, count: int) -> list[Found | Excluded]:
     ],
 )
 def test_mass_loss_stops_the_scan(before: int, left: int, refused: bool) -> None:
+    """Incident 28: a disk was not mounted, and every file counted as deleted."""
     known = crowd(before)
     if refused:
         with pytest.raises(VanishedTooMany, match=f"{before - left:,} of the {before:,} known files"):

@@ -225,6 +225,7 @@ def test_numbers_stay_numbers_and_one_topic_is_a_list() -> None:
     ],
 )
 def test_what_the_service_would_refuse_is_refused_with_source_and_field(field: str, value: Any, told: str) -> None:
+    """Complaint 12: "invalid argument", and no hint which field."""
     with pytest.raises(BadMetadata, match=f"^a.md.meta.json: {told}"):
         described({field: value})
 

@@ -123,6 +123,7 @@ def grow_without_end(path: Path) -> None:
 @pytest.mark.timeout(20)
 @pytest.mark.parametrize("change", [append, shrink, empty, overwrite_and_put_the_time_back, grow_without_end])
 def test_a_file_that_changes_while_it_is_read_is_refused(library: Path, change: Callable[[Path], None]) -> None:
+    """Complaint 28: a file changes while it is read."""
     path = big_text(library / "a.md", 3 * BLOCK_BYTES)
     os.utime(path, (1, 1))
     blocks = 0

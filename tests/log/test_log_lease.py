@@ -159,7 +159,10 @@ def test_a_container_is_a_host_of_its_own(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 async def test_a_runner_that_was_thought_dead_can_write_nothing(whole: LogFile) -> None:
-    """Version alone would not stop it: nobody has touched the file that it appends to."""
+    """Incident 24: whoever asked got the lock, and anybody's release freed it.
+
+    Version alone would not stop it: nobody has touched the file that it appends to.
+    """
     other = Process("another host", 1, 1, "b")
     first = await lease.take(whole, ONE, other, NOW_US, new_id())
     await whole.append(append("a", Expect.NO_STREAM, discovered("a.txt"), epoch=first))

@@ -287,6 +287,7 @@ async def test_answer(case: Case) -> None:
 @pytest.mark.anyio
 @pytest.mark.parametrize("named_already", [False, True])
 async def test_a_refusal_names_the_field(named_already: bool) -> None:
+    """Complaint 12: the service names the field, and the message leaves it out."""
     field = "custom_metadata[3].string_list_value"
     violations = [{"field": field, "description": "too many items"}, {"description": "no field"}, "odd"]
     details = [{"@type": "type.googleapis.com/google.rpc.BadRequest", "fieldViolations": violations}]

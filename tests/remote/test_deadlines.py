@@ -22,6 +22,8 @@ from tests.support.virtual_time import run_virtual
 
 @pytest.mark.parametrize("call", [*w.READS, *w.WRITES, w.upload], ids=lambda call: call.__name__)
 def test_every_call_has_an_end(call: Any) -> None:
+    """Complaint 1: a call that is never answered is waited for without end."""
+
     async def main() -> float:
         async with scripted(None) as (remote, _):
             with pytest.raises(CallFailed) as raised:

@@ -51,6 +51,12 @@ async def _reach_every_call(w: World) -> None:
 @pytest.mark.parametrize("honours", [True, False, "refuse"], ids=["honours", "ignores", "refuses"])
 @pytest.mark.parametrize(("point", "call"), MOMENTS)
 def test_a_kill_at_this_point(folder: Path, point: str, call: str, honours: Literal[True, False, "refuse"]) -> None:
+    """Complaint 23: after an interruption the tool begins again, or acts as if it had finished.
+
+    Incident 16: a run that was killed while an import was processed left the file so for ever.
+    Incident 17: one that was killed after the answer to an upload sent the bytes again.
+    """
+
     async def main() -> None:
         async with world(folder, Settings(latencies=LATENCIES, honours_chosen_ids=honours)) as w:
             for name, text in BEFORE.items():
