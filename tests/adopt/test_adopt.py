@@ -315,6 +315,12 @@ def test_what_is_no_database_is_refused(tmp_path: Path, content: bytes) -> None:
     assert place.run("adopt", "absent.db").code == 10
 
 
+def test_a_database_that_is_not_there_is_told_with_what_to_name(tmp_path: Path) -> None:
+    done = Place(tmp_path).run("adopt", "absent.db")
+    assert done.code == 10
+    assert "objlib-fsm adopt LEGACY.db" in done.err
+
+
 def test_the_database_is_only_read_also_while_it_has_a_write_ahead_log(legacy: Legacy) -> None:
     legacy.row("a.txt", gemini_state="untracked")
     files = sorted(legacy.place.folder.glob("library.db*"))

@@ -332,6 +332,19 @@ def test_wrong_use_with_json_ends_in_a_line_with_the_exit_code(indexed: Place, w
     assert (done.code, done.lines[-1]["type"], done.lines[-1]["exit_code"]) == (2, "error", 2)
 
 
+def test_a_log_of_the_local_store_is_not_told_of_a_missing_key(indexed: Place) -> None:
+    done = indexed.run("--backend", "gemini", "run", "--dry-run")
+    assert done.code == 6
+    assert "belongs to the store 'objlib' of local, not to gemini" in done.err
+    assert "key" not in done.err
+
+
+def test_times_are_told_without_their_unit(indexed: Place) -> None:
+    told = indexed.ok("audit", "moon.md").out
+    assert "created 20" in told
+    assert "_at_us" not in told
+
+
 def test_another_folder_is_refused_for_the_same_log(own: Place) -> None:
     other = own.folder / "other"
     other.mkdir()

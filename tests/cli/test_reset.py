@@ -41,6 +41,16 @@ def test_a_folder_and_a_limit(own: Place) -> None:
     assert (done["type"], done["command"], len(done["files"]), done["skipped"]) == ("wish", "reset", 1, [])
 
 
+def test_a_document_is_spoken_of_only_where_there_is_one(own: Place) -> None:
+    own.write("new.md")
+    own.ok("scan")
+    told = own.ok("reset", "moon.md", "new.md", "--yes").out
+    assert told == "moon.md: is sent anew; its document stays until the new one is ACTIVE\nnew.md: is sent anew\n"
+    told = own.ok("forget", "moon.md", "new.md").out
+    assert "moon.md: is forgotten: its document and raw file go, the path is left alone" in told
+    assert "new.md: is forgotten: the path is left alone" in told
+
+
 def test_a_forgotten_file_is_skipped_and_an_unknown_one_refused(own: Place) -> None:
     own.ok("forget", "docs/moon.md")
     done = own.ok("reset", "docs/moon.md", "--yes", "--json").json

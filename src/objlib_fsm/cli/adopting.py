@@ -51,7 +51,7 @@ def carry_out(inv: Invocation, legacy: Path, root: Path | None, dry_run: bool, c
         with reading(inv) as reader:
             remembered, pin = remembered_root(reader), reader.library().pin
     if not legacy.is_file():
-        raise NotThere(f"{legacy}: there is no such database")
+        raise NotThere(f"{legacy}: there is no such database", "name the earlier tool's: objlib-fsm adopt LEGACY.db")
     choice = _choice(inv, pin)
     library = read_legacy(legacy)
     task = _Task(library, _place(library, root, remembered), choice, confirm)

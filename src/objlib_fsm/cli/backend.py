@@ -81,13 +81,23 @@ def choose(inv: Invocation, pin: Pin | None) -> Choice:
         if not key and urlsplit(url).hostname in LOOPBACK:
             key = PLACEHOLDER_KEY
         if not key:
-            raise NotNow(f"there is no API key for {url}", KEY_HINT)
+            raise _no_key(url, url, pin)
         return Choice(GEMINI if url == OFFICIAL else url, None if url == OFFICIAL else url, key, tier, adaptive)
     if key:
         return Choice(GEMINI, None, key, tier, adaptive)
     if wanted == "auto" and pin is None:
         return Choice(LOCAL, None, PLACEHOLDER_KEY, tier)
-    raise NotNow("there is no API key for the Gemini service", KEY_HINT)
+    raise _no_key("the Gemini service", GEMINI, pin)
+
+
+def _no_key(service: str, name: str, pin: Pin | None) -> NotNow:
+    """A key would not help a log of the local store: it belongs to no other."""
+    if pin is None or pin.service != LOCAL:
+        return NotNow(f"there is no API key for {service}", KEY_HINT)
+    return NotNow(
+        f"this log belongs to the store {pin.display_name!r} of {LOCAL}, not to {name}",
+        "leave out --backend and --endpoint, here and in objlib.toml, or use another log with --db",
+    )
 
 
 def reachable(inv: Invocation, pin: Pin | None) -> bool:

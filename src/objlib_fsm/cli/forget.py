@@ -38,8 +38,12 @@ def command(
     from objlib_fsm.cli.wishing import carry_out, named
     from objlib_fsm.core.events import FileForgotten
 
-    meaning = "is forgotten: its document and raw file go, the path is left alone"
-    return carry_out(inv, NAME, FileForgotten(), lambda log: named(log, files), _refusal, meaning)
+    return carry_out(inv, NAME, FileForgotten(), lambda log: named(log, files), _refusal, _meaning)
+
+
+def _meaning(record: FileRecord) -> str:
+    gone = "its document and raw file go, " if record.live_documents else ""
+    return f"is forgotten: {gone}the path is left alone"
 
 
 def _refusal(record: FileRecord) -> str:

@@ -48,9 +48,12 @@ def command(
         refused = [record for record in found if _refusal(record)]
         return [*[record for record in found if not _refusal(record)][:limit], *refused]
 
-    meaning = "is sent anew; its document stays until the new one is ACTIVE"
     agreed = None if yes else lambda records: _agreed(inv, records)
-    return carry_out(inv, NAME, FileReset(), choose, _refusal, meaning, agreed)
+    return carry_out(inv, NAME, FileReset(), choose, _refusal, _meaning, agreed)
+
+
+def _meaning(record: FileRecord) -> str:
+    return "is sent anew" + ("; its document stays until the new one is ACTIVE" if record.live_documents else "")
 
 
 def _refusal(record: FileRecord) -> str:

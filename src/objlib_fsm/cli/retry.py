@@ -51,7 +51,7 @@ def command(
     def choose(log: SqliteReader) -> Sequence[FileRecord]:
         return named(log, files) if files else _failed(log, cause)
 
-    return carry_out(inv, NAME, RetryRequested(), choose, _refusal, "is tried again")
+    return carry_out(inv, NAME, RetryRequested(), choose, _refusal, lambda _: "is tried again")
 
 
 def _failed(log: SqliteReader, cause: str | None) -> Sequence[FileRecord]:

@@ -35,7 +35,7 @@ def command(
     from objlib_fsm.cli.wishing import carry_out, named
     from objlib_fsm.core.events import FileTracked
 
-    return carry_out(inv, NAME, FileTracked(), lambda log: named(log, files), _refusal, "is wanted again")
+    return carry_out(inv, NAME, FileTracked(), lambda log: named(log, files), _refusal, lambda _: "is wanted again")
 
 
 def _refusal(record: FileRecord) -> str:

@@ -29,6 +29,9 @@ FILES_SHOWN: Final = 20
 Refusal = Callable[[FileRecord], str]
 """Why a wish makes no sense for a file, empty when it does."""
 
+Meaning = Callable[[FileRecord], str]
+"""What a wish that was taken down means for the file."""
+
 
 def named(log: SqliteReader, names: Sequence[str]) -> list[FileRecord]:
     """The files, each once.  Raises `NotThere` for a name that the log does not know."""
@@ -60,10 +63,10 @@ def carry_out(
     event: e.Event,
     choose: Callable[[SqliteReader], Sequence[FileRecord]],
     refusal: Refusal,
-    done: str,
+    meaning: Meaning,
     agreed: Callable[[Sequence[FileRecord]], bool] | None = None,
 ) -> ExitCode:
-    """Append *event* for the files that *choose* finds and *refusal* lets pass; *done* tells what it means for them.
+    """Append *event* for the files that *choose* finds and *refusal* lets pass; *meaning* tells what it means for each.
 
     *agreed* is asked first, when it is given and there is something to append.
     """
@@ -82,7 +85,7 @@ def carry_out(
     if inv.json:
         _emit(inv, actor, wished.done, skipped, holder)
     else:
-        _show(inv, wished.done, skipped, holder, done)
+        _show(inv, wished.done, skipped, holder, meaning)
     return ExitCode.OK
 
 
@@ -109,11 +112,11 @@ def _emit(
 
 
 def _show(
-    inv: Invocation, done: Sequence[FileRecord], skipped: Sequence[tuple[str, str]], holder: str, meaning: str
+    inv: Invocation, done: Sequence[FileRecord], skipped: Sequence[tuple[str, str]], holder: str, meaning: Meaning
 ) -> None:
     out = inv.console.out
     for record in done[:FILES_SHOWN]:
-        out(f"{safe(record.path)}: {meaning}")
+        out(f"{safe(record.path)}: {meaning(record)}")
     if len(done) > FILES_SHOWN:
         out(f"and {count(len(done) - FILES_SHOWN, 'more file', 'more files')}")
     for path, why in skipped[:FILES_SHOWN]:

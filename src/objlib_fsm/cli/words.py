@@ -94,8 +94,13 @@ def evidence_in_words(event: e.Event) -> list[str]:
     for name, value in msgspec.to_builtins(event).items():
         if name in _DULL or value in ("", None, [], 0):
             continue
-        lines.append(f"{name.removesuffix('_at_us').removesuffix('_bytes').replace('_', ' ')}: {_shown(name, value)}")
+        lines.append(f"{_label(name)}: {_shown(name, value)}")
     return lines
+
+
+def _label(name: str) -> str:
+    """A field's name without its unit: the value is shown with one."""
+    return name.removesuffix("_at_us").removesuffix("_bytes").replace("_", " ")
 
 
 def _shown(name: str, value: Any) -> str:
@@ -104,7 +109,7 @@ def _shown(name: str, value: Any) -> str:
     if name.endswith("_bytes"):
         return size(value)
     if isinstance(value, dict):
-        return ", ".join(f"{key} {_shown(key, inner)}" for key, inner in value.items())
+        return ", ".join(f"{_label(key)} {_shown(key, inner)}" for key, inner in value.items())
     if isinstance(value, list | tuple):
         return "; ".join(_shown("", inner) for inner in value)
     return str(value)
