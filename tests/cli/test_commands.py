@@ -176,7 +176,8 @@ def test_status_lists_a_state(indexed: Place) -> None:
     assert "sub/sun.md" in indexed.ok("status", "--state", "indexed").out
     listed = indexed.ok("status", "--state", "indexed", "--json").json["listed"]
     assert [item["file"] for item in listed] == ["moon.md", "sub/sun.md", "tea.txt"]
-    assert indexed.ok("status", "--state", "failed").out == ""
+    none = indexed.ok("status", "--state", "failed")
+    assert (none.out, none.err) == ("", "no file failed\n")
 
 
 @pytest.mark.parametrize("name", ["docs/sub/sun.md", "sub/sun.md", "docs/../docs/sub/./sun.md", "ABSOLUTE", "STREAM"])

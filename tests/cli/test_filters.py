@@ -106,3 +106,6 @@ def test_ask_where(place: Place) -> None:
     wrong = place.run("ask", "What is reason?", "--filter", 'course = "Logic')
     assert wrong.code == 2
     assert "is not closed" in wrong.err
+    cut = place.run("ask", "What is reason?", "--filter", "course = ")
+    assert cut.code == 2
+    assert "look at --filter" in cut.err

@@ -183,6 +183,9 @@ def test_a_number_out_of_its_bounds_is_refused(here: Path, monkeypatch: pytest.M
         ("concurrency = ", "this is not TOML"),
         ("concurrency = 5\nconcurrency = 6", "this is not TOML"),
         ("store = ''", "objlib.toml:1: store: "),
+        ('[metadata]\nrules = [{ path = "*", sets = {} }]', "unknown field sets - at $[0]; did you mean 'set'?"),
+        (f"[metadata]\nsearchable = {[f'field{n}' for n in range(18)]}", "length <= 17 (Further fields that go with"),
+        (f"[metadata]\nsearchable = {[f'field{n}' for n in range(18)]}", "it takes 20, 3 are ours)"),
     ],
 )
 def test_what_is_wrong_is_told(here: Path, text: str, told: str) -> None:

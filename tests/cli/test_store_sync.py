@@ -114,6 +114,7 @@ def test_a_run_after_an_old_log_was_restored_takes_over_what_is_there(served: Se
     for number in (20, 21):
         served.place.write(f"file{number}.md", f"File {number} tells of whale{number}.\n")
     served.ok("run")
+    stray = served.document("file21.md")
     for suffix in ("-wal", "-shm"):
         served.place.log.with_name("log.db" + suffix).unlink(missing_ok=True)
     shutil.copy(copy, served.place.log)
@@ -124,6 +125,7 @@ def test_a_run_after_an_old_log_was_restored_takes_over_what_is_there(served: Se
     assert "1 to be deleted" in done.err
     served.ok("store-sync")
     assert served.ok("status", "--json").json["files"] == FILES + 1, "a stray is no file"
+    assert served.ok("audit", stray).out.startswith("(no file): ")
     served.ok("replay", "--check")
 
 
@@ -155,7 +157,9 @@ def test_a_store_that_is_gone_is_named_and_recreated(served: Served) -> None:
     assert (gone.code, "objlib-fsm store recreate" in gone.err) == (10, True)
     assert served.do("check").code == served.do("store-sync").code == 10
     done = served.ok("store", "recreate", "--json").json
-    assert (done["action"], done["files"]) == ("recreate", FILES)
+    assert (done["action"], done["files"]) == ("recreate", FILES + 1)
+    again = served.ok("store", "recreate", "--confirm", "objlib", "--json").json
+    assert again["files"] == FILES + 1, "they are still to go there"
     uploads = served.ok("audit", "file03.md").out.count("upload_intended")
     served.ok("run")
     assert served.ok("audit", "file03.md").out.count("upload_intended") == uploads, "the raw file was still alive"
@@ -167,6 +171,7 @@ def test_a_store_that_is_there_is_destroyed_only_with_its_name(served: Served) -
         refused = served.do("store", *command)
         assert refused.code == 2
         assert "12 documents" in refused.err
+        assert "dry-run" not in refused.err
     (listed,) = served.ok("store", "list", "--json").json["stores"]
     assert (listed["store_name"], listed["documents"], listed["own"]) == ("objlib", FILES, True)
     served.ok("store", "delete", "objlib", "--confirm", "objlib")

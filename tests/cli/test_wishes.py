@@ -136,6 +136,7 @@ def test_retry_by_cause_and_all(place: Place) -> None:
     assert place.ok("retry", "--cause", "Invalid argument", "--json").json["files"] == ["a.md", "b.md"]
     assert place.ok("retry", "--json").json["files"] == ["c.md"]
     assert place.ok("retry", "--json").json["files"] == []
+    assert "no file failed" in place.ok("retry").err
     assert place.ok("run", "--json").lines[-1]["indexed"] == 4
 
 

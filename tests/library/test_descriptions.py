@@ -396,6 +396,13 @@ def test_a_file_indexed_before_metadata_were_read_is_not_replaced_for_them(tmp_p
     assert kinds(scan(tmp_path, known, LATER_US, redescribe=True)) == [("Redescribed", "a.md")], "on request"
 
 
+def test_another_look_at_every_file_records_nothing_of_those_that_did_not_change(tmp_path: Path) -> None:
+    path = write(tmp_path, "a.md", "---\ncourse: Logic\n---\nText\n")
+    os.utime(path, ns=(1_600_000_000_000_000_001,) * 2)
+    known = remember({}, scan(tmp_path, {}, LATER_US))
+    assert kinds(scan(tmp_path, known, LATER_US + 1, redescribe=True)) == []
+
+
 def test_an_adopted_file_is_not_replaced_for_its_description(tmp_path: Path) -> None:
     write(tmp_path, "Ethics/a.md", "Text\n")
     rules = Describer(Rules(rules=(PathRule("{course}/*"),)))
@@ -417,6 +424,8 @@ def test_bad_metadata_leave_a_file_out_until_they_change(tmp_path: Path) -> None
     assert (finding.reason, finding.detail) == (Exclusion.METADATA, "front matter: course: is empty")
     known = remember({}, first)
     assert scan(tmp_path, known, LATER_US).still_excluded == {Exclusion.METADATA: 1}
+    again = scan(tmp_path, known, LATER_US, redescribe=True)
+    assert (kinds(again), again.still_excluded) == ([], {Exclusion.METADATA: 1}), "nothing has changed"
     off = Describer(Rules(front_matter=False))
     assert kinds(scan(tmp_path, known, LATER_US, describer=off)) == [("NoLongerExcluded", "a.md")]
     write(tmp_path, "a.md.meta.json", '{"course": "Logic"}')

@@ -10,7 +10,7 @@ import anyio
 from objlib_fsm.cli import messages
 from objlib_fsm.cli.backend import Choice, choose, service_for
 from objlib_fsm.cli.exitcodes import ExitCode
-from objlib_fsm.cli.options import Invocation, NotNow, NotThere
+from objlib_fsm.cli.options import Invocation, NotNow, NotThere, WrongUse
 from objlib_fsm.cli.place import log_path, reading, remembered_root
 from objlib_fsm.cli.safe import safe
 from objlib_fsm.cli.signals import Ender
@@ -73,6 +73,9 @@ async def _ask(
                     except CallFailed as failed:
                         if failed.failure.outcome is Outcome.HALTED:
                             raise Halted(failed.failure) from failed
+                        if metadata_filter is not None and failed.failure.reason is Reason.INVALID_ARGUMENT:
+                            told = f"the service refuses the question with this filter: {failed.failure.message}"
+                            raise WrongUse(told, "look at --filter and --where") from failed
                         if failed.failure.reason in (Reason.GONE, Reason.FORBIDDEN):
                             await check_store(SystemClock(), remote, store)
                         raise

@@ -173,7 +173,7 @@ def _show(inv: Invocation, record: FileRecord, history: list[Recorded], report: 
 
     console = inv.console
     out = console.out
-    out(f"{console.styled(safe(report.file), 'bold')}: {report.state} since {when(record.since_us)}")
+    out(f"{console.styled(safe(report.file) or '(no file)', 'bold')}: {report.state} since {when(record.since_us)}")
     out(f"  history {report.stream}, {size(record.size_bytes)}, {record.mime_type or 'type unknown'}")
     for document in record.documents:
         out(f"  document {safe(document.name)}: {document.role.value}")

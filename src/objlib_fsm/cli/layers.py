@@ -241,7 +241,18 @@ def _reason(key: Key, value: Any, said: str) -> str:
     words = getattr(inner, "__args__", ()) if getattr(inner, "__origin__", None) is Literal else ()
     if words and isinstance(value, str):
         return f"{value!r} is none of {', '.join(words)}{_near(value, words)}"
-    return said[:1].lower() + said[1:].replace("`", "")
+    told = said[:1].lower() + said[1:].replace("`", "")
+    unknown = re.search(r"unknown field `([^`]*)`", said)
+    if unknown is not None:
+        return told + _near(unknown[1], _fields(key.type))
+    return f"{told} ({key.meaning.rstrip('.')})" if key.meaning else told
+
+
+def _fields(kind: Any) -> list[str]:
+    """What the tables in a list may set."""
+    if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
+        return [field.encode_name for field in msgspec.structs.fields(kind)]
+    return [name for inner in get_args(kind) for name in _fields(inner)]
 
 
 def _holds_key(value: Any) -> bool:

@@ -212,13 +212,14 @@ class Expiring(msgspec.Struct, frozen=True):
 
 
 class Listed(msgspec.Struct, frozen=True):
-    """A file of the state asked for."""
+    """A file of the state asked for; ``cause`` is why it failed or is left out, ``detail`` what exactly is wrong."""
 
     file: str
     state: str
     since: str
     cause: str = ""
     due_at: str | None = None
+    detail: str = ""
 
 
 class DuplicateGroup(msgspec.Struct, frozen=True):

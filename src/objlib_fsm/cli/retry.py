@@ -49,7 +49,12 @@ def command(
     from objlib_fsm.core.events import RetryRequested
 
     def choose(log: SqliteReader) -> Sequence[FileRecord]:
-        return named(log, files) if files else _failed(log, cause)
+        if files:
+            return named(log, files)
+        failed = _failed(log, cause)
+        if not failed:
+            inv.console.say("no file failed")
+        return failed
 
     return carry_out(inv, NAME, RetryRequested(), choose, _refusal, lambda _: "is tried again")
 

@@ -291,5 +291,7 @@ class Work:
         left = message.untracked + message.uploading + message.processing
         if left and not message.put_off:
             self.console.say("next: objlib-fsm run goes on from here")
+        elif message.exit_code == ExitCode.FAILED and not message.failed:
+            self.console.say("next: objlib-fsm status --state excluded")
         elif message.indexed and not message.failed and not left:
             self.console.say('next: objlib-fsm ask "QUESTION"')

@@ -15,6 +15,7 @@ from objlib_fsm.core.table import State
 if TYPE_CHECKING:
     from objlib_fsm.cli import messages
     from objlib_fsm.core.library_record import LibraryRecord
+    from objlib_fsm.core.record import FileRecord
     from objlib_fsm.log.sqlite import SqliteReader
 
 NAME: Final = "status"
@@ -183,6 +184,7 @@ def _list(inv: Invocation, log: SqliteReader, report: messages.Status, state: st
     from objlib_fsm.cli import failures, messages
     from objlib_fsm.cli.render import due, iso, iso_or_none, when
     from objlib_fsm.cli.safe import safe
+    from objlib_fsm.library.values import Exclusion
 
     if state in ASIDE:
         where, arguments = "state = 0 AND standing = ? ORDER BY path", (ASIDE.index(state) + 1,)
@@ -197,13 +199,16 @@ def _list(inv: Invocation, log: SqliteReader, report: messages.Status, state: st
         if report.failures:
             inv.console.out()
     listed: list[messages.Listed] = []
+    empty = True
     for record in log.records(where, arguments):
+        empty = False
         cause = record.excluded if state == "excluded" else record.cause
+        detail = _detail(log, record) if cause == Exclusion.METADATA else ""
         if inv.json:
             since, due_at = iso(record.since_us), iso_or_none(record.due_at_us)
-            listed.append(messages.Listed(record.path, record.state.label, since, cause, due_at))
+            listed.append(messages.Listed(record.path, record.state.label, since, cause, due_at, detail))
             continue
-        told = f"  {cause}" if cause else ""
+        told = f"  {cause}" + (f": {detail}" if detail else "") if cause else ""
         if record.due_at_us is not None and not record.terminal:
             told += f"  due {due(record.due_at_us, 0)}"
         inv.console.out(f"{when(record.since_us)}  {safe(record.path)}{safe(told)}")
@@ -213,6 +218,14 @@ def _list(inv: Invocation, log: SqliteReader, report: messages.Status, state: st
         import msgspec
 
         _emit(inv, msgspec.structs.replace(report, listed=listed))
+    elif empty:
+        inv.console.say("no file failed" if state == State.FAILED.label else f"no file is {state}")
+
+
+def _detail(log: SqliteReader, record: FileRecord) -> str:
+    """What is wrong with the file's metadata: it is in the file's history, and the record keeps the reason only."""
+    details = [getattr(recorded.event, "detail", "") for recorded in log.read(record.stream)]
+    return next((detail for detail in reversed(details) if detail), "")
 
 
 def _show(inv: Invocation, log: SqliteReader, report: messages.Status, now_us: int) -> None:

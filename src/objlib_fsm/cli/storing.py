@@ -23,7 +23,7 @@ from objlib_fsm.core.library_record import Pin
 from objlib_fsm.core.outcomes import Reason
 from objlib_fsm.engine.answers import answered
 from objlib_fsm.engine.clock import SystemClock
-from objlib_fsm.engine.session import Service, Session
+from objlib_fsm.engine.session import Service, Session, counts
 from objlib_fsm.engine.store import delete_store, get_or_create_store, replace_store
 from objlib_fsm.remote.port import CallFailed, Remote, StoreInfo
 
@@ -134,7 +134,9 @@ async def _recreate(inv: Invocation, place: Bound, confirm: str | None) -> ExitC
                     if not await _consent(inv, old, "is deleted, and an empty one takes its place", confirm):
                         return ExitCode.USAGE
                     await delete_store(session.journal, remote, old.name)
-                return await replace_store(session.journal, shell.log, remote, place.pin)
+                store = await replace_store(session.journal, shell.log, remote, place.pin)
+                tally = counts(shell.log)
+                return store, tally.untracked + tally.uploading + tally.processing
 
         done = await until_told(inv.console, work)
     if isinstance(done, ExitCode):

@@ -163,25 +163,25 @@ async def delete_store(journal: Journal, remote: Remote, store: StoreName) -> No
     await journal.note(LIBRARY_STREAM, e.StoreDeleteEnded(call, store, outcome, message))
 
 
-async def replace_store(journal: Journal, log: SqliteReader, remote: Remote, pin: Pin) -> tuple[StoreInfo, int]:
-    """Another store takes the place of the pinned one, which is gone; how many files are to go there.
+async def replace_store(journal: Journal, log: SqliteReader, remote: Remote, pin: Pin) -> StoreInfo:
+    """Another store takes the place of the pinned one, which is gone, and every file is to go there.
 
     The pin comes last: a crash before it leaves a log whose store is gone, and the next attempt goes on from there,
     with the store that was made.  Raises `StoreProblem`, `Halted`, `CallFailed`.
     """
     store = await _found_or_created(journal, remote, pin.display_name)
-    files, group = 0, []
+    group: list[FileRecord] = []
     for record in [record for record in log.records() if _stands_on_a_store(record)]:
         group.append(record)
         if len(group) == GROUP:
-            files += await _all_replaced(journal, group, store.name)
+            await _all_replaced(journal, group, store.name)
             group.clear()
-    files += await _all_replaced(journal, group, store.name)
+    await _all_replaced(journal, group, store.name)
     await journal.note(LIBRARY_STREAM, e.StorePinned(store.name, pin.display_name, pin.service))
-    return store, files
+    return store
 
 
-async def _all_replaced(journal: Journal, records: Sequence[FileRecord], store: StoreName) -> int:
+async def _all_replaced(journal: Journal, records: Sequence[FileRecord], store: StoreName) -> None:
     """One commit for all of them; those to which another process appended meanwhile one by one."""
     replaced = Tell(e.StoreReplaced(store))
     appends = [append for record in records if (append := journal.prepare(record, (replaced,))) is not None]
@@ -189,7 +189,6 @@ async def _all_replaced(journal: Journal, records: Sequence[FileRecord], store: 
     for record, outcome in zip(records, outcomes, strict=True):
         if isinstance(outcome, AppendRefused):
             await journal.tell(journal.reload(record.stream), replaced)
-    return len(records)
 
 
 def _stands_on_a_store(record: FileRecord) -> bool:

@@ -302,7 +302,17 @@ def proves(mtime_ns: int, taken_at_us: int) -> bool:
 def _is_news(answer: Refused, before: Known | None, now_us: int) -> bool:
     if before is None or not before.present or before.excluded is not answer.reason:
         return True
-    return answer.basis != before.basis or (answer.reason.from_content and proves(answer.mtime_ns, now_us))
+    if answer.basis != before.basis:
+        return True
+    return answer.reason.from_content and _saves_reading(answer.size_bytes, answer.mtime_ns, now_us, before)
+
+
+def _saves_reading(size_bytes: int, mtime_ns: int, taken_at_us: int, before: Known) -> bool:
+    """Whether the next scan need not read the file because of this reading, which no earlier one has saved it."""
+    if not proves(mtime_ns, taken_at_us):
+        return False
+    as_before = (size_bytes, mtime_ns) == (before.size_bytes, before.mtime_ns)
+    return not (as_before and proves(before.mtime_ns, before.taken_at_us))
 
 
 def _compared(answer: Read, before: Known, redescribe: bool) -> Finding | None:
@@ -322,7 +332,8 @@ def _compared(answer: Read, before: Known, redescribe: bool) -> Finding | None:
     if other_basis:
         return Touched(*answer)
     # That an unchanged file was read again is worth recording only when it saves the next reading.
-    return Touched(*answer) if proves(fingerprint.mtime_ns, fingerprint.taken_at_us) else None
+    saves = _saves_reading(fingerprint.size_bytes, fingerprint.mtime_ns, fingerprint.taken_at_us, before)
+    return Touched(*answer) if saves else None
 
 
 def _missing(survey: Survey, known: Mapping[LibraryPath, Known]) -> list[LibraryPath]:
