@@ -24,9 +24,9 @@ from objlib_fsm.core.ids import LibraryId
 from objlib_fsm.core.library_record import Pin
 from objlib_fsm.core.policy import deletions_max
 from objlib_fsm.engine import adopting as a
-from objlib_fsm.engine.adoption import Evidence, Judged, Verdict, tally
 from objlib_fsm.engine.clock import Clock, SystemClock
 from objlib_fsm.engine.journal import Journal
+from objlib_fsm.engine.legacy_verdicts import Evidence, Judged, Verdict, tally
 from objlib_fsm.engine.session import Session, Shell
 from objlib_fsm.library.legacy import LegacyLibrary, read_legacy
 from objlib_fsm.library.placing import base_for, common_folder

@@ -30,11 +30,11 @@ from objlib_fsm.core.machine import check
 from objlib_fsm.core.outcomes import Reason
 from objlib_fsm.core.paths import BadPath, LibraryPath, from_bytes
 from objlib_fsm.core.record import Role
-from objlib_fsm.engine.adoption import Evidence, Judged, Verdict, judge
 from objlib_fsm.engine.answers import answered
 from objlib_fsm.engine.clock import Clock
 from objlib_fsm.engine.errors import StoreProblem
 from objlib_fsm.engine.journal import Journal, NotAllowed
+from objlib_fsm.engine.legacy_verdicts import Evidence, Judged, Verdict, judge
 from objlib_fsm.engine.listed import Listing
 from objlib_fsm.engine.listing import complete
 from objlib_fsm.engine.session import remember_root
