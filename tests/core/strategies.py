@@ -115,7 +115,7 @@ def likely(cls: type[Any]) -> st.SearchStrategy[Any]:
 
 
 REPORTS: Final = st.one_of([likely(cls) for cls in d.Report.__args__])
-EFFECTS: Final = st.one_of([likely(cls) for cls in fx.MUTATING])
+EFFECTS: Final = st.one_of([likely(cls) for cls in fx.Mutation.__args__])
 FILE_EVENTS: Final = st.one_of([likely(e.EVENT_TYPES[kind]) for kind in FILE_KINDS])
 
 

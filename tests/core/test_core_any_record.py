@@ -61,7 +61,7 @@ def test_a_call_that_the_core_wants_is_always_legal(record: FileRecord, now_us: 
     before = encoded(record)
     effect = fx.next_effect(record, now_us)
     assert encoded(record) == before
-    if isinstance(effect, fx.MUTATING):
+    if isinstance(effect, fx.Mutation):
         decided = d.decide(record, d.Begin(effect, EventId("new"), LIBRARY, STORE), now_us)
         assert not isinstance(decided, Rejected), str(decided)
     elif isinstance(effect, fx.Wait):

@@ -8,7 +8,7 @@ from collections import defaultdict
 import pytest
 
 from objlib_fsm.core import events as e
-from objlib_fsm.core.fold import HistoryBroken, apply, fold_states, new_record
+from objlib_fsm.core.fold import HistoryBroken, apply, new_record
 from objlib_fsm.core.ids import StreamId
 from objlib_fsm.core.machine import GUARDS, MACHINE, allowed, explain, mermaid
 from objlib_fsm.core.record import FileRecord
@@ -270,16 +270,6 @@ def test_the_compiled_table_has_nothing_else() -> None:
 def test_the_librarys_own_events_count_and_move_nothing(kind: Kind) -> None:
     after = apply(new_record(e.LIBRARY_STREAM), EXAMPLES[kind], 5)
     assert (after.version, after.state, after.since_us) == (1, INITIAL, 5)
-
-
-@pytest.mark.parametrize("kind", FILE_KINDS, ids=pair_id)
-def test_fold_states_takes_the_same_rows(kind: Kind) -> None:
-    dest = destination(INITIAL, kind)
-    if dest is None:
-        with pytest.raises(HistoryBroken, match="stream s: "):
-            fold_states([("s", kind)])
-    else:
-        assert fold_states([("s", kind)]) == {"s": dest}
 
 
 def test_explain_has_every_row_once() -> None:

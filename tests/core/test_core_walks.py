@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from objlib_fsm.core.events import Event
-from objlib_fsm.core.fold import apply, digest, fold, fold_states, new_record, step
+from objlib_fsm.core.fold import apply, digest, fold, new_record, step
 from objlib_fsm.core.ids import StreamId
 from objlib_fsm.core.record import FileRecord
 from objlib_fsm.core.table import FACTS, Family
@@ -61,14 +61,6 @@ def apply_all(record: FileRecord, history: list[tuple[Event, int]]) -> FileRecor
     for event, at_us in history:
         record = apply(record, event, at_us)
     return record
-
-
-@settings(max_examples=200)
-@given(lives=st.lists(STEPS, max_size=3))
-def test_the_compiled_fold_knows_the_same_states(lives: list[list[Step]]) -> None:
-    walks = [walked(steps) for steps in lives]
-    rows = [(f"s{n}", event.kind) for n, walk in enumerate(walks) for event, _ in walk.history]
-    assert fold_states(rows) == {f"s{n}": walk.record.state for n, walk in enumerate(walks)}
 
 
 @settings(max_examples=100)

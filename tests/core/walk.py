@@ -189,7 +189,7 @@ class Walk:
     def perform(self, effect: fx.Effect, step: Step) -> None:
         """Intent, call, outcome, as a shell does it."""
         call = EventId("")
-        if isinstance(effect, fx.MUTATING):
+        if isinstance(effect, fx.Mutation):
             self._calls += 1
             call = EventId(f"call{self._calls:022d}")
             decided = self._decide(d.Begin(effect, call, LIBRARY, STORE, 1))

@@ -13,7 +13,7 @@ import msgspec
 
 from objlib_fsm.core import events as e
 from objlib_fsm.core import policy
-from objlib_fsm.core.effects import DeleteDocument, DeleteRaw, ImportRaw, Upload
+from objlib_fsm.core.effects import DeleteDocument, ImportRaw, Mutation, Upload
 from objlib_fsm.core.fold import apply
 from objlib_fsm.core.ids import (
     DocumentName,
@@ -49,7 +49,7 @@ class Adopt(msgspec.Struct, frozen=True, tag=True):
 class Begin(msgspec.Struct, frozen=True, tag=True):
     """About to perform *effect*, a call that changes the remote side.  ``call`` becomes the intent's event id."""
 
-    effect: Upload | ImportRaw | DeleteDocument | DeleteRaw
+    effect: Mutation
     call: EventId
     library: LibraryId
     store: StoreName

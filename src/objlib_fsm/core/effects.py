@@ -7,8 +7,6 @@ the file, so a call without an outcome is one that nobody will hear of again.
 
 from __future__ import annotations
 
-from typing import Final
-
 import msgspec
 
 from objlib_fsm.core.ids import DocumentName, OperationName, RawFileName
@@ -92,21 +90,10 @@ class Wait(msgspec.Struct, frozen=True, tag=True):
     until_us: int
 
 
-Effect = (
-    Upload
-    | LookUpRaw
-    | AwaitActive
-    | ImportRaw
-    | Poll
-    | LookUpDocument
-    | ListDocuments
-    | DeleteDocument
-    | DeleteRaw
-    | Wait
-)
-
-MUTATING: Final = (Upload, ImportRaw, DeleteDocument, DeleteRaw)
+Mutation = Upload | ImportRaw | DeleteDocument | DeleteRaw
 """The effects that need an intent."""
+
+Effect = Mutation | LookUpRaw | AwaitActive | Poll | LookUpDocument | ListDocuments | Wait
 
 
 def next_effect(record: FileRecord, now_us: int) -> Effect | None:

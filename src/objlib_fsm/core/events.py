@@ -303,9 +303,6 @@ class GaveUp(Event, frozen=True, omit_defaults=True):
 EVENT_TYPES: Final[dict[Kind, type[Event]]] = {cls.kind: cls for cls in Event.__subclasses__()}
 assert set(EVENT_TYPES) == set(Kind), "every kind has exactly one struct"
 
-StreamName = StreamId
-"""A file's stream, or one of the two below."""
-
 LIBRARY_STREAM: Final = StreamId("library")
 """Everything that concerns the library as a whole."""
 

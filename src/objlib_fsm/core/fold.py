@@ -17,7 +17,7 @@ from objlib_fsm.core import events as e
 from objlib_fsm.core.ids import StreamId
 from objlib_fsm.core.record import FileRecord
 from objlib_fsm.core.steps import STEPS
-from objlib_fsm.core.table import DESTINATIONS, ILLEGAL, INITIAL, KIND_CODES, State
+from objlib_fsm.core.table import DESTINATIONS, ILLEGAL, KIND_CODES, State
 
 FOLD_VERSION: Final = 2
 """Raised whenever the fold of the same events gives another record; a projection of another version is rebuilt."""
@@ -62,18 +62,6 @@ def step(record: FileRecord, event: e.Event, at_us: int) -> None:
         record.since_us = at_us
     elif record.version == 1:
         record.since_us = at_us
-
-
-def fold_states(rows: Iterable[tuple[str, int]]) -> dict[str, int]:
-    """State codes per stream from ``(stream, kind)`` rows, by table look-up alone."""
-    states: dict[str, int] = {}
-    get = states.get
-    for stream, kind in rows:
-        code = DESTINATIONS[get(stream, INITIAL) * KIND_CODES + kind]
-        if code == ILLEGAL:
-            raise HistoryBroken(f"stream {stream}: kind {kind} cannot follow in state {get(stream, INITIAL)}")
-        states[stream] = code
-    return states
 
 
 def digest(records: Iterable[FileRecord]) -> str:

@@ -217,7 +217,7 @@ class Worker:
     async def _mutate(
         self,
         record: FileRecord,
-        effect: fx.Upload | fx.ImportRaw | fx.DeleteDocument | fx.DeleteRaw,
+        effect: fx.Mutation,
         batch: int,
         payload: Payload | None,
         *before: d.Report,
@@ -268,7 +268,7 @@ class Worker:
     async def _call(
         self,
         record: FileRecord,
-        effect: fx.Upload | fx.ImportRaw | fx.DeleteDocument | fx.DeleteRaw,
+        effect: fx.Mutation,
         call: EventId,
         payload: Payload | None,
     ) -> Reports:
