@@ -125,7 +125,11 @@ def test_metadata_that_cannot_be_sent_are_told_and_the_rest_is_indexed(place: Pl
     assert "next: objlib-fsm status --state excluded" in done.err
     assert "objlib-fsm ask" not in done.err
     detail = "front matter: course: has 306 characters with its name, the service takes 256"
-    assert place.ok("status", "--state", "excluded").out.rstrip().endswith(f"bad.md  metadata: {detail}")
+    assert (
+        place.ok("status", "--state", "excluded")
+        .out.rstrip()
+        .endswith(f"bad.md  metadata that cannot be sent: {detail}")
+    )
     (listed,) = place.ok("status", "--state", "excluded", "--json").json["listed"]
     assert (listed["cause"], listed["detail"]) == ("metadata", detail)
     scanned = place.run("scan")

@@ -50,10 +50,10 @@ def scan_lines(scanned: Scanned) -> list[str]:
     """The scan for a person."""
     told = [f"{number:,} {_RECORDED.get(kind, kind)}" for kind, number in scanned.recorded.items()]
     lines = [f"scanned: {', '.join([*told, f'{scanned.unchanged:,} unchanged'])}"]
-    excluded = [f"{number:,} {_reason(reason)}" for reason, number in sorted(scanned.excluded.items())]
+    excluded = [f"{number:,} {reason_in_words(reason)}" for reason, number in sorted(scanned.excluded.items())]
     if excluded:
         lines.append(f"cannot be indexed: {'; '.join(excluded)}")
-    left_out = [f"{number:,} {_reason(reason)}" for reason, number in sorted(scanned.left_out.items())]
+    left_out = [f"{number:,} {reason_in_words(reason)}" for reason, number in sorted(scanned.left_out.items())]
     if left_out:
         lines.append(f"left out: {'; '.join(left_out)}")
     lines += [f"left out: {safe(path)}: {safe(why)}" for path, why in scanned.undescribed[:TROUBLES_SHOWN]]
@@ -73,7 +73,8 @@ def scan_lines(scanned: Scanned) -> list[str]:
     return lines
 
 
-def _reason(reason: str) -> str:
+def reason_in_words(reason: str) -> str:
+    """Why a file is left out, for a person: reasons of a newer program as they are written."""
     try:
         return Exclusion(reason).text
     except ValueError:

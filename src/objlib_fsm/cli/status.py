@@ -183,6 +183,7 @@ def _list(inv: Invocation, log: SqliteReader, report: messages.Status, state: st
     """The files of one state."""
     from objlib_fsm.cli import failures, messages
     from objlib_fsm.cli.render import due, iso, iso_or_none, when
+    from objlib_fsm.cli.report import reason_in_words
     from objlib_fsm.cli.safe import safe
     from objlib_fsm.library.values import Exclusion
 
@@ -208,7 +209,8 @@ def _list(inv: Invocation, log: SqliteReader, report: messages.Status, state: st
             since, due_at = iso(record.since_us), iso_or_none(record.due_at_us)
             listed.append(messages.Listed(record.path, record.state.label, since, cause, due_at, detail))
             continue
-        told = f"  {cause}" + (f": {detail}" if detail else "") if cause else ""
+        words = reason_in_words(cause) if state == "excluded" else cause
+        told = f"  {words}" + (f": {detail}" if detail else "") if words else ""
         if record.due_at_us is not None and not record.terminal:
             told += f"  due {due(record.due_at_us, 0)}"
         inv.console.out(f"{when(record.since_us)}  {safe(record.path)}{safe(told)}")
