@@ -103,7 +103,7 @@ def test_progress_without_colour(many: Place, env: dict[str, str]) -> None:
 
 
 def test_the_first_ctrl_c_lets_what_is_under_way_end(many: Place, emulator: str) -> None:
-    """Complaint 24: there is no way to pause, and none to go on."""
+    """Complaint 24: there is no way to pause."""
     with terminal(many, "run", "docs", "--endpoint", emulator, *SLOW) as shown:
         shown.until("uploading")
         shown.text = ""

@@ -253,6 +253,8 @@ def test_expiry_never_touches_an_indexed_file(tmp_path: Path) -> None:
 
 
 def test_draining_begins_nothing_new_and_the_next_run_continues(tmp_path: Path) -> None:
+    """Complaint 24: there is no way to pause, and none to go on."""
+
     async def story(w: World) -> None:
         fill(w, 40)
         stop = Stop()
