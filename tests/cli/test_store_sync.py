@@ -144,10 +144,25 @@ def test_more_than_may_be_deleted_needs_the_number_or_the_name(served: Served) -
     assert (refused.code, "--confirm" in refused.err) == (2, True)
     assert served.do("store-sync", "--fix", "--confirm", "another").code == 2
     assert len(served.do("store-sync", "--json").json["differences"]) == 4
-    fixed = served.ok("store-sync", "--fix", "--confirm", "objlib", "--json").json
+    done = served.ok("store-sync", "--fix", "--confirm", "objlib", "--json")
+    assert "4/4 files" in done.err, "how it goes is told while it goes"
+    fixed = done.json
     assert (fixed["fixed"], fixed["plan"]["delete"], fixed["exit_code"]) == (True, 4, 0)
     served.ok("store-sync")
     served.ok("check", "--sample", "0")
+
+
+def test_documents_of_others_are_counted_with_a_few_examples(served: Served) -> None:
+    others = served.place.folder / "others"
+    others.mkdir()
+    for number in range(25):
+        (others / f"{number}.md").write_text(f"Number {number} is of somebody else.\n")
+    served.ok("run", "others", "--yes", "--endpoint", served.url, "--db", "others.db")
+    lines = served.ok("store-sync").out.splitlines()
+    assert sum(line.startswith("? fileSearchStores/") for line in lines) == 20
+    assert "? and 5 more documents  not ours" in lines
+    assert ["25", "?", "not", "ours"] in [line.split() for line in lines]
+    assert len(served.ok("store-sync", "--json").json["differences"]) == 25
 
 
 def test_a_store_that_is_gone_is_named_and_recreated(served: Served) -> None:

@@ -54,7 +54,9 @@ def test_what_is_missing_a_moment_after_it_was_confirmed_is_reported_at_once_and
         await w.run()
         await delete(w, "file003.txt")
         assert (await compare(w, after_s=0)).signs == {"=": 24, "-": 1}
-        assert (await compare(w, after_s=0, mend=True)).signs == {"=": 24, "-": 1}
+        said: list[str] = []
+        assert (await compare(w, after_s=0, mend=True, say=said.append)).signs == {"=": 24, "-": 1}
+        assert any("waiting for up to 60 s" in text for text in said), said
         assert w.kinds("file003.txt")[-2:] == ["document_gone", "started_over"]
         await w.run_until_done()
         assert await w.check() == {"indexed": 25}

@@ -102,14 +102,21 @@ class Compared:
         return {sign.value: number for sign, number in self.comparison.signs.items() if number}
 
 
-async def compare(w: World, *, mend: bool = False, path: Path | None = None, after_s: float = 120) -> Compared:
+async def compare(
+    w: World,
+    *,
+    mend: bool = False,
+    path: Path | None = None,
+    after_s: float = 120,
+    say: Callable[[str], None] = lambda text: None,
+) -> Compared:
     """List and compare, when what was done last has settled; mend when asked."""
     await w.clock.sleep(after_s)
     log = w.open("store-sync")
     shell = w.shell(log, log.run)
     try:
         async with w.remote() as remote:
-            reconciler = Reconciler(Journal(log, w.clock, shell.random_bytes), log, remote, w.pace)
+            reconciler = Reconciler(Journal(log, w.clock, shell.random_bytes), log, remote, w.pace, say=say)
             store = await check_store(w.clock, remote, store_of(w))
             listing = await reconciler.listed(store, path)
             assert isinstance(listing, Listing)

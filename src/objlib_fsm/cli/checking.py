@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from typing import Final
 
@@ -109,7 +110,8 @@ class _Check:
 
     def _none(self, listing: Listing, name: str, signs: Sequence[Sign], comparison: Comparison) -> Assertion:
         number = sum(comparison.signs[sign] for sign in signs)
-        examples = [f.path or f.document for sign in signs for f in findings(listing, sign)][:EXAMPLES_SHOWN]
+        found = (finding for sign in signs for finding in findings(listing, sign))
+        examples = [finding.path or finding.document for finding in itertools.islice(found, EXAMPLES_SHOWN)]
         detail = f"{count(number, 'document')}: {', '.join(examples)}" if number else "none is not"
         return Assertion(name, not number, detail if number else f"{comparison.signs[Sign.SAME]:,} the same")
 

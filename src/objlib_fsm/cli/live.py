@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from collections import deque
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from typing import TYPE_CHECKING, Any, Final, TextIO
 
 import anyio
@@ -183,6 +184,17 @@ def view_for(console: Console, progress: Progress, monotonic: Callable[[], float
     terminal = _is_terminal(sys.stderr) and os.environ.get("TERM") != "dumb"
     mixed = console.json_mode and _is_terminal(sys.stdout)
     return (Drawn if terminal and not mixed else Lines)(console, progress, monotonic)
+
+
+@contextlib.asynccontextmanager
+async def shown(console: Console, progress: Progress, monotonic: Callable[[], float]) -> AsyncIterator[None]:
+    """Shows the progress for the duration of the block."""
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(view_for(console, progress, monotonic).show)
+        try:
+            yield
+        finally:
+            tasks.cancel_scope.cancel()
 
 
 def _is_terminal(stream: TextIO | None) -> bool:

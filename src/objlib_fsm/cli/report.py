@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from objlib_fsm.cli import messages
 from objlib_fsm.cli.console import Console
-from objlib_fsm.cli.render import count, due, duration, iso_or_none, table
+from objlib_fsm.cli.render import count, due, duration, iso_or_none, table, when
 from objlib_fsm.cli.safe import safe
 from objlib_fsm.library.values import KEPT, Exclusion
 
@@ -113,6 +113,11 @@ def summary_message(
         sync_due=sync_due,
         resumed_late=resumed_late,
     )
+
+
+def waiting_line(until_us: int, files: int) -> str:
+    """Why nothing happens now."""
+    return f"waiting until {when(until_us)}: {files:,} due then or later"
 
 
 def show_summary(console: Console, summary: messages.Summary, next_due_us: int | None, now_us: int) -> None:

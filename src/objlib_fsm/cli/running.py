@@ -16,13 +16,13 @@ from objlib_fsm.cli.console import Console
 from objlib_fsm.cli.dryrun import dry_run
 from objlib_fsm.cli.exitcodes import ExitCode
 from objlib_fsm.cli.failures import causes
-from objlib_fsm.cli.live import view_for
+from objlib_fsm.cli.live import shown
 from objlib_fsm.cli.options import Invocation, NotThere, WrongUse
 from objlib_fsm.cli.place import library_root, log_path, own_paths, reading, remembered_root, there_is_a_log
 from objlib_fsm.cli.plan import consent, nothing_sent_yet, spent_today, to_send
 from objlib_fsm.cli.prune import prune
-from objlib_fsm.cli.render import count, duration, holder, iso, when
-from objlib_fsm.cli.report import scan_lines, scan_message, show_summary, summary_message
+from objlib_fsm.cli.render import count, duration, holder, iso
+from objlib_fsm.cli.report import scan_lines, scan_message, show_summary, summary_message, waiting_line
 from objlib_fsm.cli.run import Wish
 from objlib_fsm.cli.safe import safe
 from objlib_fsm.cli.shell import opened_shell
@@ -189,12 +189,8 @@ class Work:
             metadata=self.settings.metadata,
             recovery_limit_s=self.settings.recovery_limit_s,
         )
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(view_for(self.console, progress, self.shell.clock.monotonic).show)
-            try:
-                self.summary = await session.run(service, options, progress, self.stop, self.root)
-            finally:
-                tasks.cancel_scope.cancel()
+        async with shown(self.console, progress, self.shell.clock.monotonic):
+            self.summary = await session.run(service, options, progress, self.stop, self.root)
 
     async def _take_down(self, session: Session) -> bool:
         """Record what this run is to do besides; False when the consent to it was refused."""
@@ -243,7 +239,7 @@ class Work:
                 self.console.say(safe(text))
             case notices.Waiting(until_us, files) if until_us != self._waiting_us:
                 self._waiting_us = until_us
-                self.console.say(f"waiting until {when(until_us)}: {files:,} due then or later")
+                self.console.say(waiting_line(until_us, files))
                 self.tell(messages.Waiting(until=iso(until_us), files=files))
             case notices.ResumedLate(files, example, limit_s):
                 self.console.say(

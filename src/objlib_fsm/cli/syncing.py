@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
@@ -12,11 +12,12 @@ from objlib_fsm.cli import messages
 from objlib_fsm.cli.backend import service_for
 from objlib_fsm.cli.consent import deletion_consent
 from objlib_fsm.cli.exitcodes import ExitCode
+from objlib_fsm.cli.live import shown
 from objlib_fsm.cli.options import Invocation, NotThere
 from objlib_fsm.cli.pinned import Bound, bound
 from objlib_fsm.cli.place import listing_for, own_paths
 from objlib_fsm.cli.render import count, iso, table
-from objlib_fsm.cli.report import scan_lines
+from objlib_fsm.cli.report import scan_lines, waiting_line
 from objlib_fsm.cli.safe import safe
 from objlib_fsm.cli.shell import opened_shell
 from objlib_fsm.cli.signals import Ender, until_told
@@ -25,7 +26,7 @@ from objlib_fsm.core.ids import StreamId
 from objlib_fsm.core.policy import deletions_max
 from objlib_fsm.core.table import State
 from objlib_fsm.engine.journal import Journal
-from objlib_fsm.engine.progress import Notice, Progress, Said
+from objlib_fsm.engine.progress import Notice, Progress, Said, Waiting
 from objlib_fsm.engine.reconcile import Reconciler
 from objlib_fsm.engine.runner import Stop
 from objlib_fsm.engine.session import Options, Service, Session, Shell, scan
@@ -49,6 +50,9 @@ NAMES: Final = {
     Sign.EXTRA: "superseded",
     Sign.FOREIGN: "foreign",
 }
+
+FOREIGN_SHOWN: Final = 20
+"""A store may be shared with anybody: documents of others are counted, and these are examples."""
 
 
 def carry_out(inv: Invocation, wish: Wish) -> ExitCode:
@@ -75,6 +79,7 @@ class _Sync:
         self.console, self.settings = inv.console, inv.settings
         self.journal = Journal(shell.log, shell.clock, shell.random_bytes)
         self.stop = Stop()
+        self._waiting_us = 0
 
     async def go(self, ender: Ender) -> ExitCode:
         """List, compare, show, and put right."""
@@ -90,8 +95,7 @@ class _Sync:
             assert listing is not None, "nobody told it to stop"
             try:
                 comparison = await reconciler.compared(listing)
-                found = list(findings(listing))
-                self._show(comparison, found)
+                differences = self._show(comparison, findings(listing))
                 if fix and not comparison.same:
                     if await self._allowed(comparison):
                         touched = await reconciler.mended(listing, comparison)
@@ -105,7 +109,7 @@ class _Sync:
         elif not comparison.same and not self.wish.fix:
             self.console.say("next: objlib-fsm store-sync --fix --dry-run says what would be done")
         if self.inv.json:
-            self.console.result(messages.document(self._message(comparison, found, touched is not None, code)))
+            self.console.result(messages.document(self._message(comparison, differences, touched is not None, code)))
         return code
 
     def _root(self) -> Path:
@@ -145,9 +149,13 @@ class _Sync:
             recovery_limit_s=self.settings.recovery_limit_s,
         )
         ender.drain = drain
+        progress = Progress(self._notice)
         try:
-            async with Session(self.shell) as session:
-                summary = await session.run(service, options, Progress(self._notice), self.stop, self._root())
+            async with (
+                Session(self.shell) as session,
+                shown(self.console, progress, self.shell.clock.monotonic),
+            ):
+                summary = await session.run(service, options, progress, self.stop, self._root())
         except LeaseHeld as held:
             self._say(f"{held}: that run does what is to be done")
             return ExitCode.LATER
@@ -176,15 +184,29 @@ class _Sync:
         self.console.say(safe(text))
 
     def _notice(self, notice: Notice) -> None:
-        if isinstance(notice, Said):
-            self._say(notice.text)
+        match notice:
+            case Said(text):
+                self._say(text)
+            case Waiting(until_us, files) if until_us != self._waiting_us:
+                self._waiting_us = until_us
+                self.console.say(waiting_line(until_us, files))
+            case _:
+                pass
 
-    def _show(self, comparison: Comparison, found: Sequence[Finding]) -> None:
+    def _show(self, comparison: Comparison, found: Iterable[Finding]) -> list[messages.Difference]:
+        """The report for a person; for a program the differences, which are part of its one document."""
         if self.inv.json:
-            return
-        out = self.console.out
+            return [
+                messages.Difference(f.sign.value, NAMES[f.sign], f.path or None, f.document, f.stream, f.note)
+                for f in found
+            ]
+        out, foreign = self.console.out, 0
         for finding in found:
-            out(f"{finding.sign} {safe(finding.path or finding.document)}  {safe(finding.note)}")
+            foreign += finding.sign is Sign.FOREIGN
+            if finding.sign is not Sign.FOREIGN or foreign <= FOREIGN_SHOWN:
+                out(f"{finding.sign} {safe(finding.path or finding.document)}  {safe(finding.note)}")
+        if foreign > FOREIGN_SHOWN:
+            out(f"{Sign.FOREIGN} and {count(foreign - FOREIGN_SHOWN, 'more document', 'more documents')}  not ours")
         rows = [
             (f"{number:,}", sign.value, MEANINGS[sign])
             for sign, number in comparison.signs.items()
@@ -194,9 +216,10 @@ class _Sync:
             out(line)
         for line in plan_lines(comparison.plan):
             out(line)
+        return []
 
     def _message(
-        self, comparison: Comparison, found: Sequence[Finding], fixed: bool, code: ExitCode
+        self, comparison: Comparison, differences: list[messages.Difference], fixed: bool, code: ExitCode
     ) -> messages.StoreSync:
         plan = comparison.plan
         return messages.StoreSync(
@@ -206,10 +229,7 @@ class _Sync:
             documents=sum(number for sign, number in comparison.signs.items() if sign is not Sign.MISSING),
             ours=comparison.ours,
             counts={NAMES[sign]: number for sign, number in comparison.signs.items()},
-            differences=[
-                messages.Difference(f.sign.value, NAMES[f.sign], f.path or None, f.document, f.stream, f.note)
-                for f in found
-            ],
+            differences=differences,
             plan={name: getattr(plan, name) for name in plan.__struct_fields__},
             fixed=fixed,
             exit_code=code,

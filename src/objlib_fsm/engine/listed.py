@@ -125,8 +125,12 @@ class Listing:
 
     def rows(self, sql: str, arguments: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """The rows of a query over the scratch."""
+        return list(self.each(sql, arguments))
+
+    def each(self, sql: str, arguments: Sequence[Any] = ()) -> Iterator[tuple[Any, ...]]:
+        """The same one by one: they may be as many as the store has documents."""
         with explained(self._place):
-            return list(self._db.execute(sql, arguments))
+            yield from self._db.execute(sql, arguments)
 
     def write(self, sql: str, rows: Sequence[tuple[Any, ...]]) -> None:
         """Write to the scratch."""

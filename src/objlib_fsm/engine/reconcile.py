@@ -113,7 +113,7 @@ class Reconciler:
 
     async def mended(self, listing: Listing, comparison: Comparison) -> set[StreamId]:
         """Append what was found; the streams that need something now."""
-        touched = await mend(self._journal, self._log, listing)
+        touched = await mend(self._journal, self._log, listing, self._say)
         await remember(self._journal, listing, comparison)
         return touched
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import enum
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Final, NamedTuple
 
 import anyio.lowlevel
@@ -293,16 +293,18 @@ class Comparer:
 def findings(listing: Listing, sign: Sign | None = None) -> Iterator[Finding]:
     """The differences, in the order in which they were found; documents that are the same are only counted."""
     where, arguments = ("1", ()) if sign is None else ("sign = ?", (sign.value,))
-    for (body,) in listing.rows(f"SELECT body FROM finding WHERE {where} ORDER BY n", arguments):  # noqa: S608
+    for (body,) in listing.each(f"SELECT body FROM finding WHERE {where} ORDER BY n", arguments):  # noqa: S608
         yield msgspec.json.decode(body, type=Finding)
 
 
-async def mend(journal: Journal, log: SqliteReader, listing: Listing) -> set[StreamId]:
+async def mend(
+    journal: Journal, log: SqliteReader, listing: Listing, say: Callable[[str], None] = lambda text: None
+) -> set[StreamId]:
     """Append what the listing showed of each file that differs, and of what no file accounts for.
 
-    The streams appended to; whoever holds the lease performs what follows.
+    *say* is told when it waits.  The streams appended to; whoever holds the lease performs what follows.
     """
-    began_at_us, touched = listing.began_at_us, set[StreamId]()
+    began_at_us, touched, told = listing.began_at_us, set[StreamId](), False
     marks = ", ".join(f"'{sign.value}'" for sign in DIFFERENCES)
     query = f"SELECT DISTINCT stream FROM finding WHERE sign IN ({marks})"  # noqa: S608 - constants
     missing = {str(name) for (name,) in listing.rows("SELECT document FROM finding WHERE sign = '-'")}
@@ -315,6 +317,9 @@ async def mend(journal: Journal, log: SqliteReader, listing: Listing) -> set[Str
         for absent in [document for document in record.live_documents if document.name in missing]:
             # It was shown so shortly before that its absence counts for nothing yet.
             wait_us = after_s(absent.seen_at_us, SETTLE_S) - journal.clock.now_us()
+            if wait_us > 0 and not told:
+                told = True
+                say(f"waiting for up to {SETTLE_S:.0f} s: what was shown just before counts as missing only then")
             await journal.clock.sleep(max(wait_us, 0) / 1e6)
             record = await journal.tell(record, d.DocumentMissing(absent.name))
         touched.add(record.stream)
