@@ -160,7 +160,7 @@ def test_no_file_holds(what: str) -> None:
         ("a folder of somebody's machine", "see /ro" + "ot/notes.txt"),
         ("a folder of somebody's machine", "cd /wo" + "rk/project"),
         ("a folder of somebody's machine", "open('/ho" + "me/ada/x')"),
-            ("a task without an issue", "# TO" + "DO: later"),
+        ("a task without an issue", "# TO" + "DO: later"),
     ],
 )
 def test_what_no_file_may_hold_is_found(what: str, line: str) -> None:
