@@ -4,6 +4,9 @@
 PYTHON ?= $(shell for name in python3 python3.13 python3.12 python3.11; do \
   $$name -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$name && break; done)
 
+# One more than the two cores that the tests are made for: many of them wait for a process or for time to pass.
+WORKERS ?= 3
+
 BIN := .venv/bin
 READY := .venv/ready
 BENCH_READY := .venv/bench-ready
@@ -41,7 +44,7 @@ demo: $(READY)  ## Index docs/ in a local store, then explain one file and ask o
 	$(BIN)/objlib-fsm --db $(DEMO)/log.db --backend local ask "Which exit code means that the event log is damaged?"
 
 test: $(READY)  ## Run the tests; ARGS='-k name' for some of them
-	$(BIN)/python -m pytest $(or $(ARGS),--numprocesses 2 --dist worksteal)
+	$(BIN)/python -m pytest $(or $(ARGS),--numprocesses $(WORKERS) --dist worksteal)
 
 lint: $(BENCH_READY)  ## ruff, and mypy in strict mode
 	$(BIN)/ruff check .

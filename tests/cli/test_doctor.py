@@ -201,7 +201,9 @@ def test_nobody_listens_and_a_proxy_that_does_not(place: Place) -> None:
 
 
 def test_no_key_and_a_key_file_that_is_none(own: Place) -> None:
-    assert "GEMINI_API_KEY" in problem(own.run("doctor", "--json", "--backend", "gemini"), "key", 6)
+    assert "belongs to the store" in problem(own.run("doctor", "--json", "--backend", "gemini"), "key", 6)
+    unbound = own.run("doctor", "--json", "--backend", "gemini", "--db", "other.db")
+    assert "GEMINI_API_KEY" in problem(unbound, "key", unbound.code)
     done = own.run("doctor", "--json", "--backend", "gemini", "--api-key-file", "nowhere")
     assert "nowhere" in problem(done, "key", 6)
 
