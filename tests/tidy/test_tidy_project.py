@@ -167,7 +167,7 @@ def test_what_no_file_may_hold_is_found(what: str, line: str) -> None:
     assert NOT_IN_ANY_FILE[what].search(line)
 
 
-@pytest.mark.parametrize("line", ["/home/me/notes", "docs/work/x", "the ~/library folder", "a simple rule", "todo"])
+@pytest.mark.parametrize("line", ["/home/me/notes", "docs/works/x", "the ~/library folder", "a simple rule", "todo"])
 def test_ordinary_lines_are_left_alone(line: str) -> None:
     assert not [what for what, pattern in NOT_IN_ANY_FILE.items() if pattern.search(line)]
 
